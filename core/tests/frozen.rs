@@ -11,8 +11,8 @@ use waft_core::pairing::message::{Failure, PairingGreeting, PairingHello, Pairin
 use waft_core::sealed::{Aead, Codec};
 use waft_core::wire::frame::{self, Header};
 use waft_core::wire::message::{
-    BaseFile, BaseFiles, Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Limit,
-    List, OFFER_TAIL, Offer, OfferBody, Refusal, Stage,
+    BaseFile, BaseFiles, Cancel, FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, KeyMode, Kibibytes,
+    Limit, List, OFFER_TAIL, Offer, OfferBody, Refusal, Stage,
 };
 use waft_core::wire::preface::{ClearRefusal, LEN, Purpose, check_preface, preface};
 
@@ -49,7 +49,7 @@ fn every_refusal_has_its_bytes() {
         (Refusal::Declined, &[5]),
         (Refusal::KeyMode, &[6]),
         (Refusal::Limit { limit: Limit::Path }, &[7, 3]),
-        (Refusal::NoSpace { needed: 300, free: 2 }, &[8, 0xac, 2, 2]),
+        (Refusal::NoSpace { missing: Kibibytes(300) }, &[8, 0xac, 2]),
         (Refusal::NotEmpty, &[9]),
         (Refusal::NotWritable, &[10]),
         (Refusal::InUse, &[11]),

@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn people_read_no_names_of_types() {
         for cause in CAUSES {
-            let there = send::error::session_error("kitchen", cause, None, Phase::Content);
+            let there = send::error::session_error("kitchen", cause.into(), None, Phase::Content);
             let here = receive::error::session_error("laptop", cause, None, Phase::Content);
             for text in [there.to_string(), here.to_string()] {
                 assert!(
@@ -229,7 +229,7 @@ mod tests {
     fn a_sealed_key_was_not_mistyped() {
         let wrong = Refused(Refusal::KeyWrong);
         for phase in [Phase::Key, Phase::SealedKey] {
-            let there = send::error::session_error("kitchen", wrong, None, phase);
+            let there = send::error::session_error("kitchen", wrong.into(), None, phase);
             let here = receive::error::session_error("laptop", wrong, None, phase);
             for error in [there, here] {
                 assert_eq!(error.to_string().contains("three times"), phase == Phase::Key, "{error:?}");

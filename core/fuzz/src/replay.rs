@@ -12,6 +12,7 @@ use embassy_futures::select::{Either, select};
 use embedded_io_async::Write as _;
 use waft_core::sealed::{Cipher, SoftCipher};
 use waft_core::session::Clock as _;
+use waft_core::session::sender::SendError;
 
 use crate::cipher::Plain;
 use crate::sides::{LONGEST, ReceivingSide, SendingSide};
@@ -67,7 +68,7 @@ fn replay<C: Cipher>(recording: &Recording, options: u8, edits: &[u8]) {
         let send = async { sender.send::<C>(&clock, &mut sender_link).await };
         run_side(&clock, send, receiver_link, &bytes, closes)
     } else {
-        let receive = async { receiver.receive::<C>(&clock, &mut sender_link).await };
+        let receive = async { receiver.receive::<C>(&clock, &mut sender_link).await.map_err(SendError::from) };
         run_side(&clock, receive, receiver_link, &bytes, closes)
     };
     assert!(clock.now() < LONGEST, "{} ms", clock.now());

@@ -9,7 +9,7 @@ use waft_core::path::FolderName;
 use waft_core::sealed::{ChunkSize, Cipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
-use waft_core::session::sender::{self, KeyRule, Peer, Run, Sender};
+use waft_core::session::sender::{self, KeyRule, Peer, Run, SendError, Sender};
 use waft_core::session::{Receipt, SessionError};
 
 use crate::doubles::{Base, MemoryStore, ReceiverUser, Seeded, SenderUser, archive_at, archive_of};
@@ -65,7 +65,7 @@ impl SendingSide {
         &mut self,
         clock: &VirtualClock,
         link: &mut MemoryLink,
-    ) -> Result<Receipt, SessionError> {
+    ) -> Result<Receipt, SendError> {
         let (mut plain, mut frame) = (vec![0; sender::buffer_len(CHUNK)], vec![0; sender::buffer_len(CHUNK)]);
         let mut sender = Sender::<Environment<C>> {
             run: &Run {

@@ -8,7 +8,7 @@
 //! 3. A receiver writes to a [`Store`] and asks its [`receiver::Operator`] for the key.
 //! 4. [`peers::PeerState`] is what a receiver keeps between connections: its code, the lockouts, and the runs that it
 //!    remembers.
-//! 5. A session ends with a [`Receipt`] or a [`SessionError`].
+//! 5. A session ends with a [`Receipt`] or a [`SessionError`], at a sender in a [`sender::SendError`].
 //!
 //! Each side names the types with which it works in one trait: [`sender::Environment`] and [`receiver::Environment`].
 //!
@@ -278,8 +278,8 @@
 //! };
 //!
 //! let (sent, received) = block_on(join(sending, receiving));
-//! assert_eq!(sent, received);
-//! assert_eq!(sent.unwrap().files, 1);
+//! let receipt = sent.unwrap();
+//! assert_eq!((receipt.files, received), (1, Ok(receipt)));
 //! assert_eq!((store.name.as_str(), store.archive), ("greetings", archive.bytes));
 //! ```
 //!

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::digest::Digest;
-use crate::wire::message::{Cancel, Limit, Refusal};
+use crate::wire::message::{Cancel, Refusal};
 
 /// The proof of a committed folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub struct Receipt {
     pub generation: u64,
 }
 
-/// Why a session ended without a receipt. The variant names the side that ended it.
+/// Why a session ended without a receipt. The variant names the side that ended it. The errors that only a sender has are
+/// in [`SendError`](crate::session::sender::SendError).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -36,37 +37,6 @@ pub enum SessionError {
     TimedOut,
     /// The peer broke the protocol.
     PeerMisbehaved(Misbehaviour),
-    /// The folder exceeds a bound that the receiver stated (sender only).
-    OverLimit {
-        /// The bound.
-        limit: Limit,
-        /// The folder's value, or the least that this side needs.
-        has: u64,
-        /// The most that the receiver accepts.
-        most: u64,
-    },
-    /// The receiver stated less free space than the folder needs (sender only).
-    NoSpace {
-        /// Bytes that the folder needs.
-        needed: u64,
-        /// Bytes that are free.
-        free: u64,
-    },
-    /// The receiver takes sealed keys only, but the sender requires a typed one (sender only).
-    KeyNotTyped,
-    /// The receiver takes typed keys only, but the sender requires a sealed one (sender only).
-    KeyNotSealed,
-    /// The two sides have no version, cipher, codec or key mode in common (sender only).
-    NothingInCommon,
-    /// The receiver's certificate has no valid HPKE key to seal to (sender only).
-    NoHpkeKey,
-    /// Everything was sent, but the receipt did not arrive: the connection ended, or time ran out (sender only).
-    OutcomeUnknown {
-        /// Whether the sender's user interrupted the wait for the receipt.
-        interrupted: bool,
-    },
-    /// The receipt is not for the folder that was sent (sender only).
-    WrongReceipt,
     /// The caller's buffers are too short for the chosen chunk size.
     Buffers,
 }
@@ -80,16 +50,6 @@ impl fmt::Display for SessionError {
             Self::Disconnected => "the connection was lost",
             Self::TimedOut => "the peer sent nothing for too long",
             Self::PeerMisbehaved(how) => return write!(f, "the peer broke the protocol: {how}"),
-            Self::OverLimit { limit, has, most } => {
-                return write!(f, "a bound is exceeded: {limit}: {has}, but at most {most}");
-            }
-            Self::NoSpace { needed, free } => return write!(f, "{needed} bytes are needed, but {free} are free"),
-            Self::KeyNotTyped => "the receiver takes sealed keys only",
-            Self::KeyNotSealed => "the receiver takes typed keys only",
-            Self::NothingInCommon => "the two sides have no version, cipher, codec or key mode in common",
-            Self::NoHpkeKey => "the receiver's certificate has no valid HPKE key",
-            Self::OutcomeUnknown { .. } => "everything was sent, but the receipt did not arrive",
-            Self::WrongReceipt => "the receipt is not for the folder that was sent",
             Self::Buffers => "the buffers are too short for the chunk size",
         })
     }

@@ -348,6 +348,31 @@ impl fmt::Display for Limit {
     }
 }
 
+/// An amount of space in units of 1024 bytes. Counting these instead of bytes keeps the errors with an amount small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Kibibytes(pub u32);
+
+impl Kibibytes {
+    /// How much more space is needed if `needed` bytes do not fit into `free` bytes. Rounded up; at least 1 KiB, and at
+    /// most `u32::MAX` KiB.
+    pub fn missing(needed: u64, free: u64) -> Self {
+        let missing = needed.saturating_sub(free).div_ceil(1024).max(1);
+        Self(u32::try_from(missing).unwrap_or(u32::MAX))
+    }
+
+    /// The number of bytes.
+    pub fn bytes(self) -> u64 {
+        u64::from(self.0) * 1024
+    }
+}
+
+impl fmt::Display for Kibibytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} KiB", self.0)
+    }
+}
+
 /// Why a receiver refuses a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -377,10 +402,8 @@ pub enum Refusal {
     },
     /// The storage does not have enough space.
     NoSpace {
-        /// Bytes that are needed.
-        needed: u64,
-        /// Bytes that are free.
-        free: u64,
+        /// How much more space is needed.
+        missing: Kibibytes,
     },
     /// The target holds another folder, which must not be overwritten.
     NotEmpty,
@@ -432,7 +455,7 @@ impl fmt::Display for Refusal {
             Self::Declined => "the receiver's user declined",
             Self::KeyMode => "the receiver does not support the key mode",
             Self::Limit { limit } => return write!(f, "a bound is exceeded: {limit}"),
-            Self::NoSpace { needed, free } => return write!(f, "{needed} bytes are needed, but {free} are free"),
+            Self::NoSpace { missing } => return write!(f, "there is no room: {missing} more are needed"),
             Self::NotEmpty => "the target holds another folder",
             Self::NotWritable => "the target cannot be written",
             Self::InUse => "a reader or another transfer is using the storage",
@@ -458,3 +481,19 @@ impl core::error::Error for Refusal {}
 // A message has room for an encapsulation and the longest encoding of every field.
 const _: () = assert!(1 + 5 * 6 + 10 * 3 + 2 + 66 + OFFER_TAIL <= MESSAGE_MAX);
 const _: () = assert!(2 + BASE_FILES_MAX * (5 + size_of::<Digest>()) < MESSAGE_MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::Kibibytes;
+
+    #[test]
+    fn missing_space_is_rounded_up_and_bounded() {
+        const MOST: u64 = u32::MAX as u64 * 1024;
+        for (needed, free, kib) in
+            [(9, 9, 1), (3, 9, 1), (1025, 1, 1), (1026, 1, 2), (MOST, 0, u32::MAX), (u64::MAX, 0, u32::MAX)]
+        {
+            assert_eq!(Kibibytes::missing(needed, free), Kibibytes(kib), "{needed} {free}");
+        }
+        assert_eq!(Kibibytes(u32::MAX).bytes(), MOST);
+    }
+}

@@ -8,7 +8,7 @@ use serde::Serialize;
 use waft_core::certificate::CertificateHash;
 use waft_core::digest::Digest;
 use waft_core::sealed::SoftCipher;
-use waft_core::session::sender::{self, Peer};
+use waft_core::session::sender::{self, Peer, SendError};
 use waft_core::session::{Misbehaviour, SessionError, receiver};
 use waft_core::wire::message::{BaseFile, BaseFiles, Cancel, FromReceiver, OFFER_TAIL, Refusal};
 
@@ -149,7 +149,7 @@ fn after_a_base_was_lost_everything_is_sent_and_no_user_is_asked() {
         fixture.store.base = Some(base);
         let asked = fixture.receiver_user.asked.len();
         let lost = Cancel::BaseLost;
-        let ends = (Err(SessionError::PeerCancelled(lost)), Err(SessionError::Cancelled(lost)));
+        let ends = (Err(SessionError::PeerCancelled(lost).into()), Err(SessionError::Cancelled(lost)));
         assert_eq!(fixture.connect(), ends);
         fixture.source.uses_base = false;
         fixture.source.left_out.clear();
@@ -182,7 +182,7 @@ fn a_sender_that_leaves_out_what_was_not_listed_is_refused() {
         fixture.source.left_out.push(lie.clone());
         let (sender, receiver) = fixture.connect();
         assert_eq!(receiver, Err(SessionError::PeerMisbehaved(how)), "{lie:?}");
-        assert_eq!(sender, Err(SessionError::Refused(Refusal::Protocol)), "{lie:?}");
+        assert_eq!(sender, Err(SessionError::Refused(Refusal::Protocol).into()), "{lie:?}");
         assert!(fixture.store.committed == before && fixture.store.staged.is_empty());
     }
 }
@@ -225,7 +225,7 @@ fn payload(message: &impl Serialize) -> Vec<u8> {
 
 /// Runs a sender whose receiver lists these files, and ends the list with a right or wrong MAC. Returns the sender's error
 /// and what it left out.
-fn run_with_list(files: &[(u32, Digest)], is_right: bool) -> (SessionError, Vec<(u64, u64)>) {
+fn run_with_list(files: &[(u32, Digest)], is_right: bool) -> (SendError, Vec<(u64, u64)>) {
     let mut fixture = one_changed();
     let manifest = fixture.source.archive[..fixture.source.info.shape.manifest as usize].to_vec();
     let secret = typed_secret(KEY, &fixture.salt, 1_000);
@@ -292,7 +292,7 @@ fn a_list_that_is_not_authentic_or_out_of_range_is_a_protocol_error() {
         (&[(1, alpha), (0, alpha)], true, Misbehaviour::Field),
     ] {
         let (error, left_out) = run_with_list(files, is_right);
-        assert_eq!((error, left_out), (SessionError::PeerMisbehaved(how), vec![]), "{files:?}");
+        assert_eq!((error, left_out), (SessionError::PeerMisbehaved(how).into(), vec![]), "{files:?}");
     }
 }
 

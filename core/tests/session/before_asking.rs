@@ -4,15 +4,15 @@
 use std::rc::Rc;
 
 use waft_core::limits::IDLE_MS;
-use waft_core::session::sender::KeyRule;
+use waft_core::session::sender::{KeyRule, SendError};
 use waft_core::session::{SessionError, StoreError};
-use waft_core::wire::message::{Cancel, Refusal};
+use waft_core::wire::message::{Cancel, Kibibytes, Refusal};
 
 use crate::doubles::Moment;
 use crate::fixture::{Fixture, UNKNOWN, refused};
 use crate::memory::all_but_the_receipt;
 
-const NO_SPACE: StoreError = StoreError::NoSpace { needed: 9, free: 3 };
+const NO_SPACE: StoreError = StoreError::NoSpace { missing: Kibibytes(9) };
 
 #[test]
 fn the_store_refuses_an_offer_before_the_key_is_typed() {
@@ -38,7 +38,10 @@ fn a_sender_can_cancel_while_the_store_checks_an_offer() {
     fixture.store.checked = Moment(Some((Rc::clone(&fixture.clock), 3 * IDLE_MS)));
     fixture.sender_user.interrupts_at = Moment(Some((Rc::clone(&fixture.clock), 1_000)));
     let reason = Cancel::Interrupted;
-    assert_eq!(fixture.connect(), (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
+    assert_eq!(
+        fixture.connect(),
+        (Err(SessionError::Cancelled(reason).into()), Err(SessionError::PeerCancelled(reason)))
+    );
     assert_eq!(fixture.receiver_user.asked, []);
 }
 
@@ -59,7 +62,7 @@ fn a_lost_receipt_is_sent_even_if_the_store_would_refuse() {
     assert_eq!(fixture.connect_cut(u64::MAX, all_but_the_receipt()).0, Err(UNKNOWN));
     fixture.store.refuses = Some(StoreError::NotEmpty);
     let (sender, receiver) = fixture.connect();
-    assert_eq!(sender, receiver);
+    assert_eq!(sender, receiver.map_err(SendError::from));
     assert_eq!(sender.map(|receipt| receipt.digest), Ok(fixture.source.root));
 }
 
@@ -74,7 +77,7 @@ fn too_little_space_is_found_before_the_user_types_the_code() {
     let needed = fixture.source.info.shape.total;
     fixture.store.capacity.free = needed - 1;
     let (sender, receiver) = fixture.connect();
-    assert_eq!(sender, Err(SessionError::NoSpace { needed, free: needed - 1 }));
+    assert_eq!(sender, Err(SendError::NoSpace { missing: Kibibytes(1) }));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));
     assert_eq!(fixture.sender_user.asked, []);
     fixture.store.capacity.free = needed;
@@ -98,7 +101,7 @@ fn a_sender_that_requires_a_typed_key_declines_before_the_user_types_the_code() 
     fixture.keys = KeyRule::TypedOnly;
     fixture.typed = false;
     let (sender, receiver) = fixture.connect();
-    assert_eq!(sender, Err(SessionError::KeyNotTyped));
+    assert_eq!(sender, Err(SendError::KeyNotTyped));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));
     assert_eq!(fixture.sender_user.asked, []);
     fixture.typed = true;
@@ -112,7 +115,7 @@ fn a_sender_that_requires_a_sealed_key_declines_before_the_user_types_the_code()
     let mut fixture = attended();
     fixture.keys = KeyRule::SealedOnly;
     let (sender, receiver) = fixture.connect();
-    assert_eq!(sender, Err(SessionError::KeyNotSealed));
+    assert_eq!(sender, Err(SendError::KeyNotSealed));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));
     assert_eq!((&fixture.sender_user.asked[..], &fixture.receiver_user.asked[..]), (&[][..], &[][..]));
     fixture.typed = false;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use waft_core::sealed::SoftCipher;
+use waft_core::session::sender::SendError;
 use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::Cancel;
 
@@ -91,7 +92,7 @@ fn a_receiver_that_cannot_prove_that_it_has_the_key_gets_nothing() {
     assert_eq!(accept.len(), 4 + 1 + 1 + 32 + 1 + 32);
     let base = accept.start + 6 + 32;
     change(1, (accept.start + 6..base).chain(base + 1..accept.end), |what, fixture, ends| {
-        assert_eq!(ends.0, Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac)), "{what}");
+        assert_eq!(ends.0, Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac).into()), "{what}");
         assert_refused(what, fixture, ends);
         assert_eq!(fixture.store.written, 0, "{what}");
     });
@@ -106,7 +107,7 @@ fn a_receiver_gets_cancel_if_its_receipt_is_for_another_folder() {
         let mut fixture = fixture();
         fixture.edit = Some((1, committed.start + position, 1));
         let (ends, (sent, _)) = fixture.run::<SoftCipher>(u64::MAX, u64::MAX);
-        assert_eq!(ends.0, Err(SessionError::WrongReceipt), "{position}");
+        assert_eq!(ends.0, Err(SendError::WrongReceipt), "{position}");
         let protocol = [1, 0, 0, 2, 4, Cancel::Protocol as u8];
         assert_eq!(sent[to_receiver.len()..], protocol, "{position}");
     }

@@ -15,7 +15,7 @@ use waft_core::sealed::hpke::HpkeSecret;
 use waft_core::sealed::{ChunkSize, Cipher, Compressor, SoftCipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeySource, Policy, Receiver};
-use waft_core::session::sender::{self, KeyRule, Peer, Run, Sender};
+use waft_core::session::sender::{self, KeyRule, Peer, Run, SendError, Sender};
 use waft_core::session::{Clock as _, Offered, Receipt, SessionError};
 use waft_core::wire::message::Refusal;
 
@@ -27,7 +27,7 @@ pub(crate) const SENDER: CertificateHash = CertificateHash([0x5e; 32]);
 pub(crate) const RECEIVER: CertificateHash = CertificateHash([0x4e; 32]);
 pub(crate) const CHUNK_SIZE: ChunkSize = ChunkSize::MIN;
 pub(crate) const CHUNK: u32 = CHUNK_SIZE.bytes();
-pub(crate) const UNKNOWN: SessionError = SessionError::OutcomeUnknown { interrupted: false };
+pub(crate) const UNKNOWN: SendError = SendError::OutcomeUnknown { interrupted: false };
 pub(crate) const KEY: &str = "0123-4567-89AB-CDEF";
 
 /// Both sides with the state that outlives a connection.
@@ -61,7 +61,7 @@ pub(crate) struct Fixture {
 }
 
 /// The results of sender and receiver on one connection.
-pub(crate) type Outcomes = (Result<Receipt, SessionError>, Result<Receipt, SessionError>);
+pub(crate) type Outcomes = (Result<Receipt, SendError>, Result<Receipt, SessionError>);
 
 impl Fixture {
     pub(crate) fn new() -> Self {
@@ -310,7 +310,7 @@ pub(crate) fn key(text: &str) -> TransferKey {
 }
 
 pub(crate) fn refused(refusal: Refusal) -> Outcomes {
-    (Err(SessionError::Refused(refusal)), Err(SessionError::Refused(refusal)))
+    (Err(SessionError::Refused(refusal).into()), Err(SessionError::Refused(refusal)))
 }
 
 impl Fixture {
@@ -328,7 +328,7 @@ impl Fixture {
     }
 
     /// A connection whose receiver stops at a time without closing it. Returns the sender's result.
-    pub(crate) fn receiver_stops_at(&mut self, at: u64) -> Result<Receipt, SessionError> {
+    pub(crate) fn receiver_stops_at(&mut self, at: u64) -> Result<Receipt, SendError> {
         let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
         let clock = Rc::clone(&self.clock);
         let hpke = self.hpke.public();

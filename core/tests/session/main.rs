@@ -29,9 +29,9 @@ use waft_core::certificate::CertificateHash;
 use waft_core::code::AuthCode;
 use waft_core::limits::{FRAME_MS, IDLE_MS, LEASE_MS, LINGER_MS};
 use waft_core::sealed::{Aead, AeadKey, Cipher, Forged, SoftCipher};
-use waft_core::session::sender::{self, Peer, SourceError};
+use waft_core::session::sender::{self, Peer, SendError, SourceError};
 use waft_core::session::{Clock as _, Misbehaviour, Offered, SessionError, StoreError, receiver};
-use waft_core::wire::message::{Cancel, Limit, Refusal, Stage};
+use waft_core::wire::message::{Cancel, Kibibytes, Limit, Refusal, Stage};
 
 #[test]
 fn a_folder_is_sent_with_code_and_typed_key() {
@@ -115,7 +115,10 @@ fn wrong_codes_lock_their_sender_out_for_longer_and_longer() {
         assert_eq!(fixture.sender_user.asked, [None, Some(2), Some(1)]);
         fixture.clock.advance(1_000);
         let early = fixture.connect();
-        assert!(matches!(early.0, Err(SessionError::Refused(Refusal::Locked { seconds: left })) if left < seconds));
+        let Err(SendError::Session(SessionError::Refused(Refusal::Locked { seconds: left }))) = early.0 else {
+            panic!("{early:?}");
+        };
+        assert!(left < seconds);
         fixture.clock.advance(u64::from(seconds) * 1_000);
     }
     assert_eq!(fixture.receiver_user.codes.len(), 3, "a new code after each series");
@@ -130,7 +133,7 @@ fn a_user_who_gives_no_code_interrupts_the_session() {
     let mut fixture = Fixture::new();
     fixture.code_needed = true;
     let (sender, receiver) = fixture.connect();
-    assert_eq!(sender, Err(SessionError::Cancelled(Cancel::Interrupted)));
+    assert_eq!(sender, Err(SessionError::Cancelled(Cancel::Interrupted).into()));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Interrupted)));
 }
 
@@ -159,7 +162,7 @@ fn cut_and_retry(cut: impl Fn(&mut Fixture, u64) -> Outcomes, step: usize) {
             return;
         }
         assert!(
-            matches!(first.0, Err(SessionError::Disconnected | SessionError::OutcomeUnknown { .. })),
+            matches!(first.0, Err(SendError::Session(SessionError::Disconnected) | SendError::OutcomeUnknown { .. })),
             "cut at {at}: {first:?}"
         );
         let code = std::str::from_utf8(fixture.peers.code().digits()).unwrap().to_owned();
@@ -222,7 +225,7 @@ fn a_sender_respects_the_receivers_bounds() {
     let has = fixture.source.info.shape.total;
     fixture.store.capacity.total = has - 1;
     let (sender, receiver) = fixture.connect();
-    assert_eq!(sender, Err(SessionError::OverLimit { limit: Limit::Total, has, most: has - 1 }));
+    assert_eq!(sender, Err(SendError::OverLimit { limit: Limit::Total, has, most: has - 1 }));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Declined)));
     assert_eq!(fixture.receiver_user.asked.len(), 0, "the user is not asked for a key");
 }
@@ -230,7 +233,7 @@ fn a_sender_respects_the_receivers_bounds() {
 #[test]
 fn an_error_of_the_store_is_sent_as_a_refusal() {
     for (error, refusal) in [
-        (StoreError::NoSpace { needed: 9, free: 3 }, Refusal::NoSpace { needed: 9, free: 3 }),
+        (StoreError::NoSpace { missing: Kibibytes(9) }, Refusal::NoSpace { missing: Kibibytes(9) }),
         (StoreError::Name { entry: 1 }, Refusal::Name { entry: 1 }),
         (StoreError::Io, Refusal::Storage),
     ] {
@@ -249,7 +252,7 @@ fn a_source_that_fails_cancels_the_session() {
         let mut fixture = Fixture::new();
         fixture.source.fails_at = Some((30_000, error));
         let (sender, receiver) = fixture.connect();
-        assert_eq!(sender, Err(SessionError::Cancelled(reason)));
+        assert_eq!(sender, Err(SessionError::Cancelled(reason).into()));
         assert_eq!(receiver, Err(SessionError::PeerCancelled(reason)));
         fixture.assert_nothing_committed();
     }
@@ -329,7 +332,7 @@ fn a_sender_can_cancel_while_the_prefix_is_read_back() {
     fixture.sender_user.interrupts_at = Moment(Some((Rc::clone(&fixture.clock), 1_000)));
     let ends = fixture.connect();
     let reason = Cancel::Interrupted;
-    assert_eq!(ends, (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
+    assert_eq!(ends, (Err(SessionError::Cancelled(reason).into()), Err(SessionError::PeerCancelled(reason))));
 }
 
 #[test]
@@ -359,7 +362,7 @@ fn the_receiver_waits_for_a_reader_of_the_old_folder_and_tells_the_sender() {
         assert_eq!(events.count(), 1);
         assert_eq!((sender.is_ok(), receiver.is_ok()), (received, received));
         if !received {
-            assert_eq!(sender, Err(SessionError::Refused(Refusal::InUse)));
+            assert_eq!(sender, Err(SessionError::Refused(Refusal::InUse).into()));
             assert!((LEASE_MS..2 * LEASE_MS).contains(&fixture.clock.now()));
         }
     }
@@ -372,7 +375,7 @@ fn the_receiver_waits_for_a_reader_when_the_transfer_starts_over() {
         let mut fixture = Fixture::starting_over(until);
         let (sender, receiver) = fixture.connect();
         assert_eq!((sender.is_ok(), receiver.is_ok()), (received, received), "{sender:?}, {receiver:?}");
-        assert!(received || sender == Err(SessionError::Refused(Refusal::InUse)));
+        assert!(received || sender == Err(SessionError::Refused(Refusal::InUse).into()));
     }
 }
 
@@ -383,7 +386,7 @@ fn a_sender_can_cancel_while_the_receiver_waits_for_a_reader() {
     fixture.sender_user.interrupts_at = Moment(Some((Rc::clone(&fixture.clock), 1_000)));
     let ends = fixture.connect();
     let reason = Cancel::Interrupted;
-    assert_eq!(ends, (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason))));
+    assert_eq!(ends, (Err(SessionError::Cancelled(reason).into()), Err(SessionError::PeerCancelled(reason))));
     assert!(fixture.clock.now() < LEASE_MS);
 }
 
@@ -395,7 +398,7 @@ fn a_receiver_gives_up_on_a_sender_that_hashes_for_ever_and_keeps_the_prefix() {
     fixture.store.owner = Some(Offered { sender: SENDER, created: 0, shape: fixture.source.info.shape });
     fixture.source_delay = IDLE_MS - 1;
     let (sent, received) = fixture.connect();
-    assert_eq!(sent, Err(SessionError::PeerCancelled(Cancel::TimedOut)));
+    assert_eq!(sent, Err(SessionError::PeerCancelled(Cancel::TimedOut).into()));
     assert_eq!(received, Err(SessionError::TimedOut));
     assert_eq!(fixture.store.staged.len(), 150_000);
 }
@@ -443,7 +446,7 @@ fn missing_algorithms_are_found_before_the_user_types_the_code() {
     }
     let mut fixture = Fixture::new().with_right_code();
     let (ends, _) = fixture.run::<NoCipher>(u64::MAX, u64::MAX);
-    assert_eq!(ends.0, Err(SessionError::NothingInCommon));
+    assert_eq!(ends.0, Err(SendError::NothingInCommon));
     assert!(fixture.sender_user.asked.is_empty());
 }
 
@@ -461,7 +464,7 @@ fn progress_that_decreases_or_exceeds_the_archive_is_refused() {
     for (at, flip) in [(first + 7, 0x7f), (second + 7, sent[second + 7])] {
         let mut fixture = fixture();
         fixture.edit = Some((1, at, flip));
-        assert_eq!(fixture.connect().0, Err(SessionError::PeerMisbehaved(Misbehaviour::Field)), "{flip}");
+        assert_eq!(fixture.connect().0, Err(SessionError::PeerMisbehaved(Misbehaviour::Field).into()), "{flip}");
     }
 }
 

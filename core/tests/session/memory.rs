@@ -5,6 +5,7 @@ use std::rc::Rc;
 use waft_core::certificate::CertificateHash;
 use waft_core::limits::REMEMBER_MS;
 use waft_core::sealed::SoftCipher;
+use waft_core::session::sender::SendError;
 use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
 
@@ -37,7 +38,7 @@ fn a_lost_receipt_is_sent_again_even_if_the_store_no_longer_has_it() {
     let committed = std::mem::take(&mut fixture.store.committed);
     fixture.store.staged.clear();
     let (sender, receiver) = fixture.connect();
-    assert_eq!(sender, receiver);
+    assert_eq!(sender, receiver.map_err(SendError::from));
     assert_eq!(sender.map(|receipt| receipt.digest), Ok(fixture.source.root));
     assert!(fixture.store.staged.is_empty(), "nothing was sent again");
     // Another run sends the folder again.
@@ -56,11 +57,11 @@ fn a_run_has_only_one_folder() {
     let committed = fixture.store.committed.clone();
     let first = std::mem::replace(&mut fixture.source, archive_of(&[("a", b"another")]));
     let misbehaved = Err(SessionError::PeerMisbehaved(Misbehaviour::Field));
-    assert_eq!(fixture.connect(), (Err(SessionError::Refused(Refusal::Protocol)), misbehaved));
+    assert_eq!(fixture.connect(), (Err(SessionError::Refused(Refusal::Protocol).into()), misbehaved));
     assert_eq!((&fixture.store.committed, fixture.store.generation), (&committed, 1));
     // The refusal ended the run: for the first folder as well the sender needs a new code, which it does not have.
     fixture.source = first;
-    assert_eq!(fixture.connect().0, Err(SessionError::Cancelled(Cancel::Interrupted)));
+    assert_eq!(fixture.connect().0, Err(SessionError::Cancelled(Cancel::Interrupted).into()));
 }
 
 /// Breaks the connection after this number of milliseconds of a slow transfer.

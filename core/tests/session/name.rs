@@ -129,7 +129,7 @@ fn a_run_keeps_the_name_of_its_folder() {
     let (to_receiver, to_sender) = (all.0.len() as u64, all.1.len() as u64);
     // The first connection breaks among the chunks, or at the receipt.
     for (cuts, error) in
-        [((to_receiver - 1_000, u64::MAX), SessionError::Disconnected), ((u64::MAX, to_sender - 1), UNKNOWN)]
+        [((to_receiver - 1_000, u64::MAX), SessionError::Disconnected.into()), ((u64::MAX, to_sender - 1), UNKNOWN)]
     {
         for keeps in [true, false] {
             let mut fixture = Fixture::new();

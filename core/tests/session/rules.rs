@@ -129,7 +129,7 @@ fn a_prefix_longer_than_the_archive_is_refused() {
     fixture.store.staged = [&fixture.source.archive[..], b"more"].concat();
     fixture.store.owner = Some(Offered { sender: SENDER, created: 0, shape: fixture.source.info.shape });
     let (sender, receiver) = fixture.connect();
-    assert_eq!(sender, Err(SessionError::PeerMisbehaved(Misbehaviour::Field)));
+    assert_eq!(sender, Err(SessionError::PeerMisbehaved(Misbehaviour::Field).into()));
     assert_eq!(receiver, Err(SessionError::PeerCancelled(Cancel::Protocol)));
     fixture.assert_nothing_committed();
 }
@@ -143,7 +143,7 @@ fn a_sender_resumes_at_the_accepted_offset_or_at_the_start() {
         let mut fixture = Fixture::new();
         fixture.edit = Some((0, at, offset));
         let (sender, receiver) = fixture.connect();
-        assert_eq!(sender, Err(SessionError::Refused(Refusal::Protocol)), "{offset}");
+        assert_eq!(sender, Err(SessionError::Refused(Refusal::Protocol).into()), "{offset}");
         assert_eq!(receiver, Err(SessionError::PeerMisbehaved(Misbehaviour::Field)), "{offset}");
     }
 }
@@ -165,7 +165,7 @@ fn waiting_for_the_key_has_a_deadline_at_the_sender() {
         }
     };
     let Either::First(end) = run(&clock, select(sender.send(&mut sender_link, &peer), waits));
-    assert_eq!(end, Err(SessionError::TimedOut));
+    assert_eq!(end, Err(SessionError::TimedOut.into()));
     assert!((300_000..300_000 + 2 * IDLE_MS).contains(&clock.now()), "{}", clock.now());
 }
 
@@ -175,7 +175,7 @@ fn the_outcome_is_unknown_once_the_receiver_may_have_the_last_chunk() {
     let mut fixture = Fixture::new();
     assert_eq!(fixture.connect_cut(length - 1, u64::MAX).0, Err(UNKNOWN));
     let mut fixture = Fixture::new();
-    assert_eq!(fixture.connect_cut(length - 2 * u64::from(CHUNK), u64::MAX).0, Err(SessionError::Disconnected));
+    assert_eq!(fixture.connect_cut(length - 2 * u64::from(CHUNK), u64::MAX).0, Err(SessionError::Disconnected.into()));
 }
 
 /// A session whose sender takes this number of milliseconds for each read of its source.
@@ -189,7 +189,7 @@ fn a_user_interrupts_a_sender_between_chunks() {
     let mut fixture = Fixture::new();
     fixture.sender_user.interrupts_at = Moment(Some((Rc::clone(&fixture.clock), 1_000)));
     let reason = Cancel::Interrupted;
-    let ends = (Err(SessionError::Cancelled(reason)), Err(SessionError::PeerCancelled(reason)));
+    let ends = (Err(SessionError::Cancelled(reason).into()), Err(SessionError::PeerCancelled(reason)));
     assert_eq!(connect_slowly(&mut fixture, 100), ends);
     assert!(fixture.clock.now() < 5_000, "{}", fixture.clock.now());
     assert!(fixture.store.written > 0);
@@ -239,7 +239,7 @@ fn nothing_is_kept_from_a_peer_that_misbehaves() {
     let mut fixture = Fixture::new();
     fixture.edit = Some((0, to_receiver - 100, 1));
     let (sender, receiver) = fixture.connect();
-    assert_eq!(sender, Err(SessionError::Refused(Refusal::Chunk)));
+    assert_eq!(sender, Err(SessionError::Refused(Refusal::Chunk).into()));
     assert_eq!(receiver, Err(SessionError::PeerMisbehaved(Misbehaviour::Chunk)));
     assert!(fixture.store.written > 0 && fixture.store.staged.is_empty());
 }

@@ -8,7 +8,7 @@ use embedded_io_async::Write as _;
 use serde::Serialize;
 use waft_core::limits::{CODE_MS, IDLE_MS, ITERATIONS_MIN, LINGER_MS, WORKING_MS};
 use waft_core::sealed::SoftCipher;
-use waft_core::session::sender::Peer;
+use waft_core::session::sender::{Peer, SendError};
 use waft_core::session::{Clock as _, Link as _, Misbehaviour, SessionError};
 use waft_core::wire::message::{
     Cancel, FromReceiver, Greeting, KEY_SEALED, KEY_TYPED, Limit, List, OFFER_TAIL, Refusal, Stage,
@@ -53,11 +53,11 @@ fn greeting_payload(greeting: Greeting) -> Vec<u8> {
 
 /// Runs a sender whose receiver sends these messages, and then nothing. Returns the sender's error and the payloads
 /// that it sent.
-fn run_sender(messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
+fn run_sender(messages: &[Vec<u8>]) -> (SendError, Vec<Vec<u8>>) {
     run_sender_in(Fixture::new(), messages)
 }
 
-fn run_sender_in(mut fixture: Fixture, messages: &[Vec<u8>]) -> (SessionError, Vec<Vec<u8>>) {
+fn run_sender_in(mut fixture: Fixture, messages: &[Vec<u8>]) -> (SendError, Vec<Vec<u8>>) {
     let clock = Rc::clone(&fixture.clock);
     let (mut sender_link, mut receiver_link) = connect(u64::MAX, u64::MAX);
     let (mut sending, _) = fixture.sides();
@@ -77,30 +77,30 @@ fn run_sender_in(mut fixture: Fixture, messages: &[Vec<u8>]) -> (SessionError, V
 }
 
 /// Does the same as [`run_sender`]. Returns the sender's error, and the reason of its `Cancel` if it sent one.
-fn run_and_cancel_reason(messages: &[Vec<u8>]) -> (SessionError, Option<u8>) {
+fn run_and_cancel_reason(messages: &[Vec<u8>]) -> (SendError, Option<u8>) {
     let (error, sent) = run_sender(messages);
     let reason = sent.last().filter(|sent| sent[0] == 4).map(|sent| sent[1]);
     (error, reason)
 }
 
-fn misbehaved(how: Misbehaviour) -> (SessionError, Option<u8>) {
-    (SessionError::PeerMisbehaved(how), Some(Cancel::Protocol as u8))
+fn misbehaved(how: Misbehaviour) -> (SendError, Option<u8>) {
+    (SessionError::PeerMisbehaved(how).into(), Some(Cancel::Protocol as u8))
 }
 
 #[test]
 fn a_sender_declines_unsuitable_bounds_and_algorithms() {
     let declined = |error| (error, Some(Cancel::Declined as u8));
     let total = Fixture::new().source.info.shape.total;
-    let limit = |limit, has, most| declined(SessionError::OverLimit { limit, has, most });
+    let limit = |limit, has, most| declined(SendError::OverLimit { limit, has, most });
     for (greeting, end) in [
-        (Greeting { version: 0, ..greeting() }, declined(SessionError::NothingInCommon)),
-        (Greeting { version: 2, ..greeting() }, declined(SessionError::NothingInCommon)),
-        (Greeting { aeads: list(&[]), ..greeting() }, declined(SessionError::NothingInCommon)),
-        (Greeting { aeads: list(&[9, 0]), ..greeting() }, declined(SessionError::NothingInCommon)),
-        (Greeting { codecs: list(&[]), ..greeting() }, declined(SessionError::NothingInCommon)),
-        (Greeting { keys: list(&[]), ..greeting() }, declined(SessionError::NothingInCommon)),
-        (Greeting { keys: list(&[7]), ..greeting() }, declined(SessionError::NothingInCommon)),
-        (Greeting { keys: list(&[KEY_SEALED]), ..greeting() }, declined(SessionError::NoHpkeKey)),
+        (Greeting { version: 0, ..greeting() }, declined(SendError::NothingInCommon)),
+        (Greeting { version: 2, ..greeting() }, declined(SendError::NothingInCommon)),
+        (Greeting { aeads: list(&[]), ..greeting() }, declined(SendError::NothingInCommon)),
+        (Greeting { aeads: list(&[9, 0]), ..greeting() }, declined(SendError::NothingInCommon)),
+        (Greeting { codecs: list(&[]), ..greeting() }, declined(SendError::NothingInCommon)),
+        (Greeting { keys: list(&[]), ..greeting() }, declined(SendError::NothingInCommon)),
+        (Greeting { keys: list(&[7]), ..greeting() }, declined(SendError::NothingInCommon)),
+        (Greeting { keys: list(&[KEY_SEALED]), ..greeting() }, declined(SendError::NoHpkeKey)),
         (Greeting { max_total: total - 1, ..greeting() }, limit(Limit::Total, total, total - 1)),
         (Greeting { max_entries: 2, ..greeting() }, limit(Limit::Entries, 3, 2)),
         (Greeting { max_path: 0, ..greeting() }, limit(Limit::Path, 1, 0)),
@@ -217,7 +217,7 @@ fn progress_before_the_chunks_is_a_protocol_error() {
     let Either::First(end) = run(&clock, select(sender.send(&mut sender_link, &peer), receiver)) else {
         unreachable!("the receiver runs until it is dropped");
     };
-    assert_eq!(end, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected)));
+    assert_eq!(end, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected).into()));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_refusal_or_cancel_gets_no_answer() {
     ] {
         for before in [vec![], vec![greeting_payload(greeting())]] {
             let messages = [before, vec![payload(&message)]].concat();
-            assert_eq!(run_and_cancel_reason(&messages), (error, None), "{message:?}");
+            assert_eq!(run_and_cancel_reason(&messages), (error.into(), None), "{message:?}");
             let longer = [&payload(&message)[..], &[0]].concat();
             let messages = [&messages[..messages.len() - 1], &[longer]].concat();
             assert_eq!(run_and_cancel_reason(&messages), misbehaved(Misbehaviour::Message), "{message:?}");
@@ -238,7 +238,7 @@ fn a_refusal_or_cancel_gets_no_answer() {
 
 #[test]
 fn a_silent_receiver_gets_cancel() {
-    let timed_out = (SessionError::TimedOut, Some(Cancel::TimedOut as u8));
+    let timed_out = (SessionError::TimedOut.into(), Some(Cancel::TimedOut as u8));
     assert_eq!(run_and_cancel_reason(&[]), timed_out);
     assert_eq!(run_and_cancel_reason(&[greeting_payload(greeting())]), timed_out);
 }
@@ -250,7 +250,7 @@ fn a_wrong_code_without_tries_left_is_a_protocol_error() {
     let greeting = greeting_payload(Greeting { code_needed: true, ..greeting() });
     let (error, sent) = run_sender_in(fixture, &[greeting, payload(&FromReceiver::CodeWrong { left: 0 })]);
     let sent: Vec<u8> = sent.iter().map(|sent| sent[0]).collect();
-    assert_eq!((error, sent), (SessionError::PeerMisbehaved(Misbehaviour::Field), vec![0, 1, 4]));
+    assert_eq!((error, sent), (SessionError::PeerMisbehaved(Misbehaviour::Field).into(), vec![0, 1, 4]));
 }
 
 /// The receiver sends keep-alives without end, and never refuses with `CodeTimeout`.
@@ -273,7 +273,7 @@ fn a_sender_whose_user_gives_no_code_gives_up() {
     let mut sender = sending.sender::<SoftCipher>();
     let peer = Peer { certificate: RECEIVER, hpke: None };
     let Either::First(end) = run(&clock, select(sender.send(&mut sender_link, &peer), receiver));
-    assert_eq!(end, Err(SessionError::TimedOut));
+    assert_eq!(end, Err(SessionError::TimedOut.into()));
     let ended = clock.now_ms();
     assert!((CODE_MS + IDLE_MS..=CODE_MS + IDLE_MS + WORKING_MS + LINGER_MS).contains(&ended), "{ended}");
 }
@@ -320,7 +320,7 @@ fn a_receipt_that_came_before_the_connection_broke_counts() {
         };
         match is_last {
             true => assert_eq!(end.map(|receipt| receipt.bytes), Ok(bytes)),
-            false => assert_eq!(end, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected))),
+            false => assert_eq!(end, Err(SessionError::PeerMisbehaved(Misbehaviour::Unexpected).into())),
         }
     }
 }

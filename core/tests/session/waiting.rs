@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use waft_core::limits::{CODE_MS, IDLE_MS, LINGER_MS, WORKING_CAP_MS};
 use waft_core::sealed::SoftCipher;
+use waft_core::session::sender::SendError;
 use waft_core::session::{Misbehaviour, SessionError, receiver, sender};
-use waft_core::wire::message::{Cancel, Stage};
+use waft_core::wire::message::{Cancel, Refusal, Stage};
 
 use crate::doubles::{Moment, archive_of};
-use crate::fixture::{Fixture, UNKNOWN};
+use crate::fixture::{Fixture, UNKNOWN, refused};
 
 /// A fixture whose store takes this number of milliseconds for each write and for a commit.
 fn slow_store(write: u64, commit: u64) -> Fixture {
@@ -65,7 +66,7 @@ fn nothing_is_sent_after_an_unfinished_frame() {
     // The sender gives up in the middle of a chunk; afterwards its link would accept bytes again.
     let mut fixture = Fixture::new();
     let (sent, received) = fixture.connect_stalled(0, 30_000, IDLE_MS + 1);
-    assert_eq!((sent, received), (Err(SessionError::TimedOut), Err(SessionError::Disconnected)));
+    assert_eq!((sent, received), (Err(SessionError::TimedOut.into()), Err(SessionError::Disconnected)));
     assert!(fixture.clock.now_ms() <= IDLE_MS + LINGER_MS, "it does not wait for a message that cannot be sent");
     assert!(fixture.store.staged.len() > 20_000, "an honest sender's prefix is kept");
     let ends = fixture.connect();
@@ -77,7 +78,7 @@ fn nothing_is_sent_after_an_unfinished_frame() {
     let mut fixture = slow_store(IDLE_MS, 0);
     let accept = sent.windows(5).position(|bytes| bytes[0] == 1 && bytes[4] == 4).unwrap();
     let (sent, received) = fixture.connect_stalled(1, accept + 6, IDLE_MS + 1);
-    assert_eq!((sent, received), (Err(SessionError::TimedOut), Err(SessionError::TimedOut)));
+    assert_eq!((sent, received), (Err(SessionError::TimedOut.into()), Err(SessionError::TimedOut)));
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn the_sender_gives_up_at_the_cap_if_the_storage_never_ends() {
     let mut fixture = slow_store(u64::MAX / 2, 0);
     fixture.interrupt(1, 2 * WORKING_CAP_MS);
     let (sent, _) = fixture.connect();
-    assert_eq!(sent, Err(SessionError::TimedOut));
+    assert_eq!(sent, Err(SessionError::TimedOut.into()));
     assert!((WORKING_CAP_MS..WORKING_CAP_MS + IDLE_MS).contains(&fixture.sender_ended_at));
 
     let mut fixture = slow_store(0, WORKING_CAP_MS * 2);
@@ -133,10 +134,12 @@ fn either_user_interrupts_at_once_whatever_is_slow() {
         for (what, fixture) in [("writing", &mut writing), ("hashing", &mut hashing), ("reading", &mut reading)] {
             fixture.interrupt(side, at);
             let (sent, received) = fixture.connect();
+            let received = received.map_err(SendError::from);
             let (mine, other) = if side == 0 { (sent, received) } else { (received, sent) };
-            assert_eq!(mine, Err(SessionError::Cancelled(Cancel::Interrupted)), "{what} at {side}");
+            assert_eq!(mine, Err(SessionError::Cancelled(Cancel::Interrupted).into()), "{what} at {side}");
             assert!(
-                matches!(other, Err(SessionError::PeerCancelled(Cancel::Interrupted) | SessionError::Disconnected)),
+                other == Err(SessionError::PeerCancelled(Cancel::Interrupted).into())
+                    || other == Err(SessionError::Disconnected.into()),
                 "{what} at {side}: {other:?}"
             );
             let ended = if side == 0 { fixture.sender_ended_at } else { fixture.receiver_ended_at };
@@ -165,7 +168,7 @@ fn interrupting_the_wait_for_the_receipt_leaves_the_outcome_unknown() {
     let mut fixture = slow_store(0, 60_000);
     fixture.interrupt(0, 30_000);
     let (sent, received) = fixture.connect();
-    assert_eq!(sent, Err(SessionError::OutcomeUnknown { interrupted: true }));
+    assert_eq!(sent, Err(SendError::OutcomeUnknown { interrupted: true }));
     assert!(received.is_ok(), "the receiver committed");
 }
 
@@ -229,7 +232,7 @@ fn a_sender_times_out_if_the_receiver_stops_in_any_phase() {
         ("storing", slow_store(IDLE_MS, 0)),
     ] {
         let end = fixture.receiver_stops_at(STOPS);
-        assert_eq!(end, Err(SessionError::TimedOut), "{phase}");
+        assert_eq!(end, Err(SessionError::TimedOut.into()), "{phase}");
         let ended = fixture.clock.now_ms();
         assert!((STOPS..=STOPS + IDLE_MS + LINGER_MS).contains(&ended), "{phase}: {ended}");
     }
@@ -239,8 +242,7 @@ fn a_sender_times_out_if_the_receiver_stops_in_any_phase() {
 fn the_code_has_a_deadline_of_its_own() {
     let mut fixture = waits_for_code();
     let (sent, received) = fixture.connect();
-    let refused = Err(SessionError::Refused(waft_core::wire::message::Refusal::CodeTimeout));
-    assert_eq!((sent, received), (refused, refused));
+    assert_eq!((sent, received), refused(Refusal::CodeTimeout));
     assert!((CODE_MS..CODE_MS + IDLE_MS).contains(&fixture.receiver_ended_at));
     assert!(!fixture.receiver_user.events.contains(&receiver::Event::CodeAccepted));
 }

@@ -4,10 +4,10 @@
 //! folder was already moved into it.
 
 use waft_core::session::SessionError;
-use waft_core::wire::message::{Cancel, Limit, Refusal};
+use waft_core::wire::message::{Cancel, Kibibytes, Limit, Refusal};
 
 use crate::error::Class::{Broken, Code, Key, Protocol, Refused, Storage};
-use crate::error::{Cause, Error, FileError, SAME_RELEASE, both_bytes};
+use crate::error::{Cause, Error, FileError, SAME_RELEASE, bytes};
 use crate::session::{Phase, cancelled, malformed, misbehaved, pause};
 use crate::store;
 
@@ -170,7 +170,7 @@ fn policy(peer: &str, refusal: Refusal) -> Error {
 
 fn storage(peer: &str, refusal: Refusal) -> Error {
     match refusal {
-        Refusal::NoSpace { needed, free } => no_space(peer, needed, free),
+        Refusal::NoSpace { missing } => no_space(peer, missing),
         Refusal::NotWritable => Error::new(
             Storage,
             "The target folder cannot be written.",
@@ -189,11 +189,10 @@ fn storage(peer: &str, refusal: Refusal) -> Error {
     }
 }
 
-fn no_space(peer: &str, needed: u64, free: u64) -> Error {
-    let [needed, free] = both_bytes(needed, free);
+fn no_space(peer: &str, missing: Kibibytes) -> Error {
     Error::new(
         Storage,
-        format!("The disk is too full for the folder of {peer}: it needs {needed}, and {free} are free."),
+        format!("The disk is too full for the folder of {peer}: {} more are needed.", bytes(missing.bytes())),
         "Make room, or receive with --into a folder on another disk.",
     )
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use waft_core::path::FolderName;
 use waft_core::sealed::ChunkSize;
-use waft_core::session::sender::{Buffers, Environment, Peer, Run, Sender as Session, Source, SourceError};
+use waft_core::session::sender::{Buffers, Environment, Peer, Run, SendError, Sender as Session, Source, SourceError};
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::message::{Cancel, Refusal};
 
@@ -81,12 +81,11 @@ impl Failure {
     }
 
     /// The session ended with `cause` in this phase.
-    pub(super) fn session(cause: SessionError, error: Error, phase: Phase) -> Self {
+    pub(super) fn session(cause: SendError, error: Error, phase: Phase) -> Self {
         let is_silence = matches!(
             cause,
-            SessionError::TimedOut
-                | SessionError::OutcomeUnknown { interrupted: false }
-                | SessionError::PeerCancelled(Cancel::TimedOut)
+            SendError::Session(SessionError::TimedOut | SessionError::PeerCancelled(Cancel::TimedOut))
+                | SendError::OutcomeUnknown { interrupted: false }
         );
         let hint = (is_silence && phase == Phase::Begun).then_some(LARGE_PACKETS);
         Self { outlook: cause.into(), error, hint, is_foreign: false }
@@ -156,8 +155,8 @@ impl Sender {
             () = async { cancel.cancelled().await; tokio::time::sleep(GRACE).await } => None,
         };
         let outcome = outcome.unwrap_or_else(|| match operator.has_sent_all() {
-            true => Err(SessionError::OutcomeUnknown { interrupted: true }),
-            false => Err(SessionError::Cancelled(Cancel::Interrupted)),
+            true => Err(SendError::OutcomeUnknown { interrupted: true }),
+            false => Err(SessionError::Cancelled(Cancel::Interrupted).into()),
         });
         link.close().await;
         let (sent, phase) = operator.end();
@@ -253,20 +252,20 @@ impl Sender {
     }
 
     /// Adds information to a session's error that the session does not have.
-    async fn session_failure(&mut self, cause: SessionError, phase: Phase) -> Failure {
+    async fn session_failure(&mut self, cause: SendError, phase: Phase) -> Failure {
         let entry = match cause {
-            SessionError::Cancelled(Cancel::Interrupted) => return Error::interrupted().into(),
-            SessionError::Cancelled(Cancel::SourceChanged) => {
+            SendError::Session(SessionError::Cancelled(Cancel::Interrupted)) => return Error::interrupted().into(),
+            SendError::Session(SessionError::Cancelled(Cancel::SourceChanged)) => {
                 return source_error(SourceError::Changed, self.source.take_error().as_ref()).into();
             }
-            SessionError::Cancelled(Cancel::SourceUnreadable) => {
+            SendError::Session(SessionError::Cancelled(Cancel::SourceUnreadable)) => {
                 return source_error(SourceError::Unreadable, self.source.take_error().as_ref()).into();
             }
-            SessionError::PeerCancelled(Cancel::BaseLost) => {
+            SendError::Session(SessionError::PeerCancelled(Cancel::BaseLost)) => {
                 self.source.leave_out_equal_files(false);
                 None
             }
-            SessionError::Refused(Refusal::Name { entry } | Refusal::Collision { entry }) => {
+            SendError::Session(SessionError::Refused(Refusal::Name { entry } | Refusal::Collision { entry })) => {
                 self.source.entry_path(entry).await
             }
             _ => None,

@@ -1,14 +1,43 @@
 //! The errors of a session with a receiver that ended without a receipt.
 
 use waft_core::session::SessionError;
-use waft_core::wire::message::{Limit, Refusal};
+use waft_core::session::sender::SendError;
+use waft_core::wire::message::{Kibibytes, Limit, Refusal};
 
 use crate::error::Class::{Broken, Code, Identity, Key, Protocol, Refused, Storage, Unknown};
-use crate::error::{Error, REPORT, SAME_RELEASE, both_bytes};
+use crate::error::{Error, REPORT, SAME_RELEASE, both_bytes, bytes};
 use crate::session::{Phase, cancelled, malformed, misbehaved, pause};
 
 /// The error for `cause`. `peer` is the receiver's name, `entry` is the path to which a refusal refers, escaped for display.
-pub(crate) fn session_error(peer: &str, cause: SessionError, entry: Option<&str>, phase: Phase) -> Error {
+pub(crate) fn session_error(peer: &str, cause: SendError, entry: Option<&str>, phase: Phase) -> Error {
+    match cause {
+        SendError::Session(cause) => ended(peer, cause, entry, phase),
+        SendError::OverLimit { limit, has, most } => over_limit(peer, limit, Some((has, most))),
+        SendError::OutcomeUnknown { interrupted } => Error::new(
+            Unknown,
+            match interrupted {
+                false => format!("Everything was sent, but the connection to {peer} ended before its receipt came."),
+                true => format!("Everything was sent, but you stopped waiting before the receipt of {peer} came."),
+            },
+            phase.after_silence(
+                "Check there whether the new folder is in place, or send again: what has arrived is not sent twice.",
+            ),
+        ),
+        SendError::WrongReceipt => Error::new(
+            Protocol,
+            format!("{peer} gave a receipt for another folder than the one that was sent."),
+            "Do not rely on what is there. Install the same release of waft on both sides, then send again.",
+        ),
+        cause => never_agreed(peer, cause),
+    }
+}
+
+/// The error for a session that ended with `broken` and whose receiver could then not be reached because of `last`.
+pub(crate) fn lost(broken: &Error, last: Error) -> Error {
+    Error::new(broken.class(), format!("{broken} Since then: {last}"), broken.advice()).caused_by(last)
+}
+
+fn ended(peer: &str, cause: SessionError, entry: Option<&str>, phase: Phase) -> Error {
     match cause {
         SessionError::Refused(Refusal::KeyWrong) if phase == Phase::SealedKey => sealed_key(peer),
         SessionError::Refused(refusal) => refused(peer, refusal, entry),
@@ -35,24 +64,13 @@ pub(crate) fn session_error(peer: &str, cause: SessionError, entry: Option<&str>
                 "See whether it still runs and is reachable, then send again: it continues where it stopped.",
             ),
         ),
-        SessionError::OverLimit { limit, has, most } => over_limit(peer, limit, Some((has, most))),
-        SessionError::OutcomeUnknown { interrupted } => Error::new(
-            Unknown,
-            match interrupted {
-                false => format!("Everything was sent, but the connection to {peer} ended before its receipt came."),
-                true => format!("Everything was sent, but you stopped waiting before the receipt of {peer} came."),
-            },
-            phase.after_silence(
-                "Check there whether the new folder is in place, or send again: what has arrived is not sent twice.",
-            ),
+        SessionError::Buffers => Error::new(
+            Protocol,
+            format!("{peer} asked for chunks that this machine cannot make."),
+            "Report this as a bug in waft.",
         ),
-        _ => never_agreed(peer, cause),
+        cause => misbehaved(peer, cause),
     }
-}
-
-/// The error for a session that ended with `broken` and whose receiver could then not be reached because of `last`.
-pub(crate) fn lost(broken: &Error, last: Error) -> Error {
-    Error::new(broken.class(), format!("{broken} Since then: {last}"), broken.advice()).caused_by(last)
 }
 
 fn sealed_key(peer: &str) -> Error {
@@ -64,42 +82,31 @@ fn sealed_key(peer: &str) -> Error {
     )
 }
 
-fn never_agreed(peer: &str, cause: SessionError) -> Error {
+fn never_agreed(peer: &str, cause: SendError) -> Error {
     match cause {
-        SessionError::NothingInCommon => Error::new(
-            Protocol,
-            format!("{peer} and this machine have no version, cipher or key mode in common."),
-            SAME_RELEASE,
-        ),
-        SessionError::NoSpace { needed, free } => no_space(peer, needed, free),
-        SessionError::KeyNotTyped => Error::new(
+        SendError::NoSpace { missing } => no_space(peer, missing),
+        SendError::KeyNotTyped => Error::new(
             Key,
             format!("{peer} takes only keys that are sealed to it, and --typed-key was given."),
             "Have its policy changed, so that the key is typed there; or send without --typed-key, if whoever has access \
              to it may read the folder.",
         ),
-        SessionError::KeyNotSealed => Error::new(
+        SendError::KeyNotSealed => Error::new(
             Key,
             format!("{peer} takes only keys that are typed there, and --sealed was given."),
             "Have it take sealed keys as well (`waft receive --either-key`); or send without --sealed, and have the key \
              typed there.",
         ),
-        SessionError::NoHpkeKey => Error::new(
+        SendError::NoHpkeKey => Error::new(
             Identity,
             format!("{peer} takes only keys that are sealed to it, but its certificate holds nothing to seal to."),
             "Have it make a new identity (`waft id --renew` there), and trust the new certificate here.",
         ),
-        SessionError::WrongReceipt => Error::new(
+        _ => Error::new(
             Protocol,
-            format!("{peer} gave a receipt for another folder than the one that was sent."),
-            "Do not rely on what is there. Install the same release of waft on both sides, then send again.",
+            format!("{peer} and this machine have no version, cipher or key mode in common."),
+            SAME_RELEASE,
         ),
-        SessionError::Buffers => Error::new(
-            Protocol,
-            format!("{peer} asked for chunks that this machine cannot make."),
-            "Report this as a bug in waft.",
-        ),
-        cause => misbehaved(peer, cause),
     }
 }
 
@@ -112,7 +119,7 @@ fn refused(peer: &str, refusal: Refusal, entry: Option<&str>) -> Error {
         Refusal::KeyWrong | Refusal::KeyTimeout | Refusal::KeyMode => key(peer, refusal),
         Refusal::Limit { limit } => over_limit(peer, limit, None),
         Refusal::Name { .. } | Refusal::Collision { .. } => name(peer, refusal, entry),
-        Refusal::NoSpace { needed, free } => no_space(peer, needed, free),
+        Refusal::NoSpace { missing } => no_space(peer, missing),
         Refusal::NotWritable | Refusal::Storage | Refusal::Verify => storage(peer, refusal),
         Refusal::Archive | Refusal::Chunk | Refusal::Protocol => {
             Error::new(Protocol, format!("{peer} rejects what was sent as malformed: {}.", malformed(refusal)), REPORT)
@@ -233,11 +240,10 @@ fn storage(peer: &str, refusal: Refusal) -> Error {
     }
 }
 
-fn no_space(peer: &str, needed: u64, free: u64) -> Error {
-    let [needed, free] = both_bytes(needed, free);
+fn no_space(peer: &str, missing: Kibibytes) -> Error {
     Error::new(
         Storage,
-        format!("{peer} has no room for the folder: it needs {needed}, and {free} are free."),
+        format!("{peer} has no room for the folder: {} more are needed.", bytes(missing.bytes())),
         "Make room there, or send less.",
     )
 }

@@ -347,6 +347,7 @@ fn looks_like_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use waft_core::session::SessionError;
+    use waft_core::session::sender::SendError;
 
     use super::error::session_error;
     use super::*;
@@ -356,7 +357,8 @@ mod tests {
     use crate::preface::PrefaceError;
     use crate::session::Phase;
 
-    fn session(cause: SessionError) -> Failure {
+    fn session(cause: impl Into<SendError>) -> Failure {
+        let cause = cause.into();
         Failure::session(cause, session_error("kitchen", cause, None, Phase::Code), Phase::Code)
     }
 
@@ -384,7 +386,7 @@ mod tests {
 
     #[test]
     fn that_a_folder_may_have_arrived_is_not_forgotten() {
-        let unknown = || more_important(None, session(SessionError::OutcomeUnknown { interrupted: false }));
+        let unknown = || more_important(None, session(SendError::OutcomeUnknown { interrupted: false }));
         let still = more_important(unknown(), session(SessionError::Disconnected));
         assert_eq!(class(absent(), still), Class::Unknown);
         assert_eq!(class(session(SessionError::TimedOut), unknown()), Class::Unknown);
@@ -396,7 +398,7 @@ mod tests {
 
     #[test]
     fn a_stranger_that_answers_afterwards_is_named() {
-        let unknown = more_important(None, session(SessionError::OutcomeUnknown { interrupted: false }));
+        let unknown = more_important(None, session(SendError::OutcomeUnknown { interrupted: false }));
         let error = final_error(Failure::preface(PrefaceError::NotWaft, &address()), unknown);
         let text = error.to_string();
         assert_eq!(error.class(), Class::Unknown);

@@ -16,6 +16,7 @@ use std::time::Duration;
 use rand_core::{OsRng, RngCore};
 use waft_core::limits::BUSY_RETRY_MS;
 use waft_core::session::SessionError;
+use waft_core::session::sender::SendError;
 use waft_core::wire::message::Cancel;
 use waft_core::wire::preface::ClearRefusal;
 
@@ -96,13 +97,15 @@ impl From<&HandshakeError> for Outlook {
     }
 }
 
-impl From<SessionError> for Outlook {
-    fn from(error: SessionError) -> Self {
+impl From<SendError> for Outlook {
+    fn from(error: SendError) -> Self {
         match error {
-            SessionError::Disconnected
-            | SessionError::TimedOut
-            | SessionError::PeerCancelled(Cancel::TimedOut | Cancel::BaseLost)
-            | SessionError::OutcomeUnknown { interrupted: false } => Self::Broken,
+            SendError::Session(
+                SessionError::Disconnected
+                | SessionError::TimedOut
+                | SessionError::PeerCancelled(Cancel::TimedOut | Cancel::BaseLost),
+            )
+            | SendError::OutcomeUnknown { interrupted: false } => Self::Broken,
             _ => Self::Final,
         }
     }
@@ -297,7 +300,7 @@ mod tests {
             (SessionError::PeerCancelled(Cancel::Interrupted), Outlook::Final),
             (SessionError::PeerCancelled(Cancel::Protocol), Outlook::Final),
         ] {
-            assert_eq!(Outlook::from(cause), outlook, "{cause:?}");
+            assert_eq!(Outlook::from(SendError::from(cause)), outlook, "{cause:?}");
         }
     }
 

@@ -18,7 +18,7 @@ use super::capabilities::Capabilities;
 use super::check::left_behind;
 use super::committed::{Folder, Received};
 use super::compare::Whole;
-use super::error::{Failure, Result};
+use super::error::{Failure, Result, no_space};
 use super::inbox::{Inbox, Tidied};
 use super::merge::{self, Intent, Step, preflight};
 use super::place::{Found, Place};
@@ -220,7 +220,7 @@ impl BlockingStore {
 
     fn enough(&self, needed: u64) -> Result<()> {
         let free = self.free();
-        if needed > free { Err(StoreError::NoSpace { needed, free }.into()) } else { Ok(()) }
+        if needed > free { Err(no_space(needed, free).into()) } else { Ok(()) }
     }
 
     pub(super) fn free(&self) -> u64 {
@@ -362,7 +362,7 @@ impl BlockingStore {
 
     fn io_error(&self, file_error: &FileError) -> StoreError {
         match file_error.io_kind() {
-            Some(kind) if is_disk_full(kind) => StoreError::NoSpace { needed: self.left(), free: self.free() },
+            Some(kind) if is_disk_full(kind) => no_space(self.left(), self.free()),
             Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => StoreError::NotWritable,
             Some(_) => StoreError::Io,
             None => StoreError::NotWritable,

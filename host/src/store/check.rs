@@ -15,7 +15,7 @@ use waft_core::session::{Offered, StoreError};
 use super::LeftBehind;
 use super::blocking::BlockingStore;
 use super::capabilities::Note;
-use super::error::{Failure, Result};
+use super::error::{Failure, Result, no_space};
 use super::place::{Found, Place};
 use super::staging::{Staging, TREE};
 use crate::error::{Cause, FileError};
@@ -104,7 +104,7 @@ impl BlockingStore {
         // Before the folder has a name, an inbox does not know which part of it is staged.
         let reclaimable = if self.inbox.is_some() { self.bytes_in_inbox() } else { self.reclaimable() };
         let (needed, free) = (shape.total, self.free().saturating_add(reclaimable));
-        if needed > free { Err(StoreError::NoSpace { needed, free }.into()) } else { Ok(()) }
+        if needed > free { Err(no_space(needed, free).into()) } else { Ok(()) }
     }
 
     /// Whether the target has as many entries, files and bytes as a folder of `shape`, or more if the target may hold

@@ -3,9 +3,10 @@
 use std::io::ErrorKind;
 
 use waft_core::session::StoreError;
+use waft_core::wire::message::Kibibytes;
 
 use crate::error::Class::{Refused, Storage};
-use crate::error::{Cause, Error, FileError, both_bytes};
+use crate::error::{Cause, Error, FileError, bytes};
 use crate::folder::entries::EntriesError;
 use crate::worker::is_given_up;
 
@@ -20,6 +21,11 @@ pub(super) enum Failure {
     Refused(StoreError),
     /// An error for the session, with the path and cause for the user.
     At(StoreError, FileError),
+}
+
+/// The error for an archive that needs `needed` bytes where `free` bytes are free.
+pub(super) fn no_space(needed: u64, free: u64) -> StoreError {
+    StoreError::NoSpace { missing: Kibibytes::missing(needed, free) }
 }
 
 /// Fails if the work was given up. This failure ends the work early, and is never reported.
@@ -75,14 +81,11 @@ pub(crate) fn store_error(error: StoreError, file: Option<&FileError>) -> Error 
     }
     let detail = file.map_or(String::new(), |file| format!(" {file}."));
     match error {
-        StoreError::NoSpace { needed, free } => {
-            let [needed, free] = both_bytes(needed, free);
-            Error::new(
-                Storage,
-                format!("The disk is too full: {needed} are needed, and {free} are free."),
-                "Make room, or give a target on another disk.",
-            )
-        }
+        StoreError::NoSpace { missing } => Error::new(
+            Storage,
+            format!("The disk is too full: {} more are needed.", bytes(missing.bytes())),
+            "Make room, or give a target on another disk.",
+        ),
         StoreError::NotEmpty => Error::new(
             Refused,
             "The target is not empty.",

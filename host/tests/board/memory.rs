@@ -113,7 +113,7 @@ pub(super) fn no_key_of_a_broken_session_stays_in_memory(kind: &Kind) {
     let mut monitor = Monitor::connect(&socket, kind);
     let run = Running::new();
     let first = run.begin_cut(&site, "0000", 20_000).join().expect("the sender does not panic");
-    assert_eq!(first.ended, Err(SessionError::Disconnected));
+    assert_eq!(first.ended, Err(SessionError::Disconnected.into()));
     board.sees("the connection broke");
     // The board says so before it has closed its side of the connection.
     let until = Instant::now() + Duration::from_millis(2 * LINGER_MS);
@@ -166,7 +166,7 @@ pub(super) fn no_key_stays_in_memory(kind: &Kind) {
 
     write(&site, "b", b"another file");
     let second = run.begin(&site, "0000").join().expect("the sender does not panic");
-    assert_eq!(second.ended, Err(SessionError::Refused(Refusal::Protocol)), "a run is for one folder");
+    assert_eq!(second.ended, Err(SessionError::Refused(Refusal::Protocol).into()), "a run is for one folder");
     assert_eq!(second.secrets.len(), first.secrets.len(), "the second session got as far as the offer");
     board.asked("verify", "Verified");
     let ram = monitor.ram();

@@ -26,8 +26,10 @@ use waft_core::limits::{CHUNK_MAX, FRAME_HEADER, RECORD_4K};
 use waft_core::path::FolderName;
 use waft_core::sealed::hpke::{HpkeSecret, POINT};
 use waft_core::sealed::{ChunkSize, Schedule, Secret, Transcript};
-use waft_core::session::sender::{Buffers, Environment, Event, KeyRule, Operator, Peer, Run, Sender, buffer_len};
-use waft_core::session::{DuplexLink, Link, Receipt, SessionError, Written};
+use waft_core::session::sender::{
+    Buffers, Environment, Event, KeyRule, Operator, Peer, Run, SendError, Sender, buffer_len,
+};
+use waft_core::session::{DuplexLink, Link, Receipt, Written};
 use waft_core::wire::frame::{Header, Kind};
 use waft_core::wire::message::OFFER_TAIL;
 
@@ -43,7 +45,7 @@ pub(crate) type Needle = (String, Vec<u8>);
 
 /// The result of a session, and its secrets.
 pub(crate) struct Left {
-    pub(crate) ended: Result<Receipt, SessionError>,
+    pub(crate) ended: Result<Receipt, SendError>,
     pub(crate) secrets: Vec<Needle>,
 }
 
@@ -112,7 +114,7 @@ impl Running {
         mut source: FolderSource,
         peer: &Peer<'_>,
         code: AuthCode,
-    ) -> Result<Receipt, SessionError> {
+    ) -> Result<Receipt, SendError> {
         let run = Run {
             key: &TransferKey::parse(&self.key).expect("the key is valid"),
             salt: self.salt,

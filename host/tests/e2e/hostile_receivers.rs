@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use waft::session::RingCipher;
 use waft_core::digest::Digest;
 use waft_core::session::{Capacity, Held, Offered, Receipt, Store, StoreError};
-use waft_core::wire::message::Limit;
+use waft_core::wire::message::{Kibibytes, Limit};
 
 use super::harness::{Ended, check_error};
 use super::peers::{accept, message, receive, run, say, varint};
@@ -117,9 +117,9 @@ fn every_refusal_has_its_text() {
     let at_commit = FailingStore { commit: Err(StoreError::Verify), ..FailingStore::new() };
     let on_the_way = FailingStore { write: Err(StoreError::Io), ..FailingStore::new() };
     let begin = FailingStore::at_begin;
-    let space = StoreError::NoSpace { needed: 5 << 20, free: 3 << 20 };
+    let space = StoreError::NoSpace { missing: Kibibytes::missing(5 << 20, 3 << 20) };
     let cases: [(FailingStore, i32, &str, &[&str]); 12] = [
-        (begin(space), 14, "storage", &["kitchen has no room", "5.00 MiB", "3.00 MiB", "Make room"]),
+        (begin(space), 14, "storage", &["kitchen has no room for the folder: 2.00 MiB more are needed.", "Make room"]),
         (begin(StoreError::NotEmpty), 15, "refused", &["The target folder of kitchen is not empty", "--merge"]),
         (begin(StoreError::NotWritable), 14, "storage", &["kitchen cannot write"]),
         (begin(StoreError::InUse), 15, "refused", &["kitchen still reads the folder"]),

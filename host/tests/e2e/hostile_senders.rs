@@ -12,6 +12,7 @@ use waft_core::digest::Digest;
 use waft_core::sealed::cipher::{NONCE, TAG};
 use waft_core::sealed::{Aead, AeadKey, Cipher, Forged};
 use waft_core::session::SessionError;
+use waft_core::session::sender::SendError;
 use waft_core::wire::message::Refusal;
 
 use super::harness::{Ended, Waft, check_error};
@@ -47,7 +48,7 @@ fn refused(archives: Vec<(String, HandMade)>) {
     let (mut receiver, address) = receiver(&world);
     for (what, archive) in archives {
         let outcome = run(send::<RingCipher>(&world, &address, archive));
-        assert_eq!(outcome, Err(SessionError::Refused(Refusal::Archive)), "{what:?}");
+        assert_eq!(outcome, Err(SessionError::Refused(Refusal::Archive).into()), "{what:?}");
         check_error(&receiver.await_event("error"), "protocol", &["laptop", "malformed", "othing of it was kept"]);
         world.nothing_arrived();
         assert!(!world.staging().exists(), "{what:?}");
@@ -196,7 +197,10 @@ fn a_chain_of_large_claims_takes_no_memory() {
     archive.info.shape = Shape { total: 300 << 20, files: 1 << 20, entries: 1 << 20, manifest: 256 << 20 };
     let outcome = run(send::<RingCipher>(&world, &address, archive));
     assert!(
-        matches!(outcome, Err(SessionError::Cancelled(_) | SessionError::Refused(Refusal::NoSpace { .. }))),
+        matches!(
+            outcome,
+            Err(SendError::Session(SessionError::Cancelled(_) | SessionError::Refused(Refusal::NoSpace { .. })))
+        ),
         "{outcome:?}"
     );
     receiver.await_event("error");
@@ -274,7 +278,7 @@ fn chunks_that_are_bombs_or_forged() {
             3 => run(send::<FaultyCipher<3>>(&world, &address, archive)),
             _ => run(send::<FaultyCipher<4>>(&world, &address, archive)),
         };
-        assert_eq!(outcome, Err(SessionError::Refused(Refusal::Chunk)), "fault {fault}");
+        assert_eq!(outcome, Err(SessionError::Refused(Refusal::Chunk).into()), "fault {fault}");
         check_error(&receiver.await_event("error"), "protocol", &["laptop"]);
     }
     world.nothing_arrived();

@@ -16,8 +16,8 @@ use waft_core::path::FolderName;
 use waft_core::sealed::{ChunkSize, Cipher};
 use waft_core::session::peers::PeerState;
 use waft_core::session::receiver::{self, KeyAnswer, KeySource, Policy, Receiver};
-use waft_core::session::sender::{self, KeyRule, Peer, Run, Sender};
-use waft_core::session::{Offered, Receipt, SessionError, Store};
+use waft_core::session::sender::{self, KeyRule, Peer, Run, SendError, Sender};
+use waft_core::session::{Offered, Receipt, Store};
 
 use super::source::HandMade;
 use super::world::{World, name};
@@ -44,11 +44,7 @@ pub(crate) async fn accept(world: &World, listener: &TcpListener) -> TlsLink {
 }
 
 /// Sends a hand-made archive by the protocol, as the laptop, without a code and with a sealed key.
-pub(crate) async fn send<C: Cipher>(
-    world: &World,
-    address: &str,
-    mut source: HandMade,
-) -> Result<Receipt, SessionError> {
+pub(crate) async fn send<C: Cipher>(world: &World, address: &str, mut source: HandMade) -> Result<Receipt, SendError> {
     let mut link = dial(world, address).await;
     let (laptop, kitchen) = (world.laptop.identity(), world.kitchen.identity());
     let mut salt = [0; 32];

@@ -203,9 +203,13 @@ fn a_disk_that_is_too_small() {
     world.large(3 << 20);
     let Some(mut receiver) = receiving_on_a_small_disk(&world, 1024) else { return };
     let (address, _) = receiver.ready();
-    let says = ["kitchen has no room for the folder", "3.00 MiB", "are free", "Make room there"];
+    let says = ["kitchen has no room for the folder: 2.0", " MiB more are needed.", "Make room there"];
     world.sending(&address).run().failed(14, "storage", &says);
-    receiver.end().failed(14, "storage", &["The disk is too full for the folder of laptop", "3.00 MiB", "--into"]);
+    receiver.end().failed(
+        14,
+        "storage",
+        &["The disk is too full for the folder of laptop: 2.0", " MiB more are needed.", "--into"],
+    );
 }
 
 #[test]
@@ -216,7 +220,7 @@ fn a_disk_that_is_too_small_for_a_sealed_file() {
     let open = format!("exec \"$0\" --json open {} --into disk/into", world.laptop.work.join("folder.waft").display());
     let Some(call) = on_a_small_disk(&world, 1024, &open) else { return };
     let ended = call.env("WAFT_KEY", text(sealed.last("key"), "key")).run();
-    ended.failed(14, "storage", &["The disk is too full: 3.00 MiB are needed, and", "are free", "Make room"]);
+    ended.failed(14, "storage", &["The disk is too full: 2.0", " MiB more are needed.", "Make room"]);
     let seal = format!("exec \"$0\" --json seal {} -o disk/more.waft", world.folder().display());
     let ended = on_a_small_disk(&world, 1024, &seal).expect("as before").run();
     ended.failed(14, "storage", &["disk/more.waft cannot be used: No space left", "free space"]);
@@ -235,7 +239,7 @@ fn a_disk_that_fills_up_on_the_way() {
     let disk = format!("/proc/{}/root{}", receiver.pid(), world.kitchen.work.join("disk").display());
     fs::write(Path::new(&disk).join("filler"), noise(8 << 20)).unwrap();
     proxy.go_on();
-    sender.end().failed(14, "storage", &["kitchen has no room for the folder", "are free"]);
+    sender.end().failed(14, "storage", &["kitchen has no room for the folder", "more are needed"]);
     receiver.end().failed(14, "storage", &["The disk is too full for the folder of laptop"]);
 }
 

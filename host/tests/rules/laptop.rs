@@ -25,10 +25,10 @@ use waft_core::code::{AuthCode, TransferKey};
 use waft_core::limits::ENTRY_MAX;
 use waft_core::path::{FolderName, RelPath};
 use waft_core::sealed::ChunkSize;
+use waft_core::session::Receipt;
 use waft_core::session::sender::{
-    Buffers, Environment, Event, KeyRule, Operator, Peer, Run, Sender, Source as _, buffer_len,
+    Buffers, Environment, Event, KeyRule, Operator, Peer, Run, SendError, Sender, Source as _, buffer_len,
 };
-use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::preface::ClearRefusal;
 
 use super::source::HandMade;
@@ -38,7 +38,7 @@ use super::world::Machine;
 const STUCK: Duration = Duration::from_secs(60);
 
 /// How a session ended. `None` if the test has abandoned it.
-pub(crate) type Ended = Option<Result<Receipt, SessionError>>;
+pub(crate) type Ended = Option<Result<Receipt, SendError>>;
 
 /// The laptop: its identity and its trust.
 #[derive(Clone)]
@@ -112,7 +112,7 @@ impl Laptop {
     }
 
     /// Sends to a receiver that asks for no key.
-    pub(crate) fn send(&self, address: &str, run: &Running, codes: &[&str]) -> Result<Receipt, SessionError> {
+    pub(crate) fn send(&self, address: &str, run: &Running, codes: &[&str]) -> Result<Receipt, SendError> {
         self.begin(address, run, codes).ends()
     }
 
@@ -179,7 +179,7 @@ impl Laptop {
 
 impl Sending {
     /// Waits for the result.
-    pub(crate) fn ends(self) -> Result<Receipt, SessionError> {
+    pub(crate) fn ends(self) -> Result<Receipt, SendError> {
         self.session.join().expect("the laptop does not panic").0.expect("it was not abandoned")
     }
 

@@ -1,5 +1,6 @@
 //! What a receiver remembers of a run, what it asks for, and what it refuses.
 
+use waft_core::session::sender::SendError;
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::message::Refusal;
 
@@ -19,8 +20,8 @@ for_both!(
     a_folder_is_offered_again_to_its_own_sender_only,
 );
 
-fn refused(refusal: Refusal) -> Result<Receipt, SessionError> {
-    Err(SessionError::Refused(refusal))
+fn refused(refusal: Refusal) -> Result<Receipt, SendError> {
+    Err(SessionError::Refused(refusal).into())
 }
 
 /// Sends with code and key. Returns the receipt.
@@ -104,7 +105,10 @@ fn wrong_codes_lock_one_sender_out(kind: Kind) {
     let next = rig.code();
     assert_ne!(next, code, "the code is replaced");
     let early = rig.laptop.send(&rig.address, &run, &[&next]);
-    assert!(matches!(early, Err(SessionError::Refused(Refusal::Locked { seconds: 1..=30 }))), "{early:?}");
+    assert!(
+        matches!(early, Err(SendError::Session(SessionError::Refused(Refusal::Locked { seconds: 1..=30 })))),
+        "{early:?}"
+    );
 }
 
 fn a_wrong_key_is_asked_for_again(kind: Kind) {
@@ -130,7 +134,11 @@ fn a_refusal_ends_the_run(kind: Kind) {
     let another = run.with(&Running::of("a", "another"));
     assert_eq!(rig.laptop.send(&rig.address, &another, &[]), refused(Refusal::Protocol));
     let asked = rig.laptop.send(&rig.address, &run, &[]);
-    assert_eq!(asked, Err(SessionError::Cancelled(waft_core::wire::message::Cancel::Interrupted)), "it has no code");
+    assert_eq!(
+        asked,
+        Err(SessionError::Cancelled(waft_core::wire::message::Cancel::Interrupted).into()),
+        "it has no code"
+    );
 }
 
 fn the_same_folder_again_moves_nothing(kind: Kind) {

@@ -9,7 +9,7 @@ use crate::certificate::CertificateHash;
 use crate::digest::Digest;
 use crate::path::FolderName;
 use crate::session::outcome::{Misbehaviour, Receipt, SessionError};
-use crate::wire::message::{BaseFiles, Cancel, Limit, Refusal};
+use crate::wire::message::{BaseFiles, Cancel, Kibibytes, Limit, Refusal};
 
 /// The storage for received folders. It gets the archive's bytes in order, and is atomic: readers see the old folder
 /// until `commit` returns `Ok`, and the new one from then on.
@@ -108,10 +108,8 @@ pub trait Store {
 pub enum StoreError {
     /// There is not enough free space.
     NoSpace {
-        /// Bytes that the archive needs.
-        needed: u64,
-        /// Bytes that are free.
-        free: u64,
+        /// How much more space the archive needs.
+        missing: Kibibytes,
     },
     /// The target holds another folder, which must not be overwritten.
     NotEmpty,
@@ -171,7 +169,7 @@ impl StoreError {
     /// The refusal that the sender gets. After [`BaseLost`](Self::BaseLost) it gets `Cancel` instead.
     pub fn refusal(self) -> Refusal {
         match self {
-            Self::NoSpace { needed, free } => Refusal::NoSpace { needed, free },
+            Self::NoSpace { missing } => Refusal::NoSpace { missing },
             Self::NotEmpty => Refusal::NotEmpty,
             Self::NotWritable => Refusal::NotWritable,
             Self::InUse => Refusal::InUse,
@@ -199,6 +197,10 @@ impl From<StoreError> for SessionError {
         }
     }
 }
+
+// Each `?` through which an error leaves a receiver's session copies it. Two registers of a Cortex-M4 hold 8 bytes; with
+// errors of 24 bytes the image of such a board was 6 KiB larger.
+const _: () = assert!(size_of::<StoreError>() <= 8 && size_of::<SessionError>() <= 8);
 
 /// The folder that a sender offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

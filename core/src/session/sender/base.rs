@@ -9,6 +9,7 @@ use crate::sealed::keys::BaseKey;
 use crate::session::outcome::{Misbehaviour, SessionError};
 use crate::session::sender::dialogue::not_expected;
 use crate::session::sender::environment::Environment;
+use crate::session::sender::error::SendError;
 use crate::session::sender::operator::{Event, Operator};
 use crate::session::sender::source::Source;
 use crate::session::sender::state::Session;
@@ -52,10 +53,10 @@ impl<E: Environment> Session<'_, E> {
     }
 
     /// Announces the next range at or after `from` that does not cross, and returns it.
-    pub(super) async fn leave_out(&mut self, from: u64) -> Result<Range<u64>, SessionError> {
+    pub(super) async fn leave_out(&mut self, from: u64) -> Result<Range<u64>, SendError> {
         let range = self.source.left_out(from);
         let Some(length) = range.end.checked_sub(range.start).filter(|_| from <= range.start) else {
-            return Err(SessionError::Cancelled(Cancel::SourceChanged));
+            return Err(SessionError::Cancelled(Cancel::SourceChanged).into());
         };
         let message = FromSender::LeaveOut { offset: range.start, length };
         if let Err(error) = self.dialogue.send_among_chunks(&message).await {

@@ -12,10 +12,11 @@ use crate::session::channel::{decode_first, encode};
 use crate::session::outcome::SessionError;
 use crate::session::sender::dialogue::not_expected;
 use crate::session::sender::environment::{Environment, KeyRule};
+use crate::session::sender::error::SendError;
 use crate::session::sender::operator::{Event, Operator};
 use crate::session::sender::source::{ArchiveInfo, Source};
 use crate::session::sender::state::Session;
-use crate::wire::message::{FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, Limit};
+use crate::wire::message::{FromReceiver, FromSender, Greeting, Hello, KEY_SEALED, KEY_TYPED, Kibibytes, Limit};
 use crate::wire::preface::VERSION;
 
 /// The first messages with their encoded bytes, to which the keys are bound.
@@ -41,7 +42,7 @@ pub(super) enum KeyChoice<'s> {
 
 impl<E: Environment> Session<'_, E> {
     /// Exchanges `Hello` and `Greeting`.
-    pub(super) async fn greet(&mut self) -> Result<Opening, SessionError> {
+    pub(super) async fn greet(&mut self) -> Result<Opening, SendError> {
         let mut nonce = [0; 32];
         self.rng.fill_bytes(&mut nonce);
         let hello = FromSender::Hello(Hello { min: VERSION, max: VERSION, nonce, salt: self.run.salt });
@@ -56,12 +57,12 @@ impl<E: Environment> Session<'_, E> {
                 self.dialogue.operator.event(Event::Greeted { free: greeting.free, sealed });
                 Ok(Opening { hello: hello_bytes, greeting_bytes, greeting })
             }
-            FromReceiver::Greeting(_) => Err(SessionError::NothingInCommon),
-            other => not_expected(other),
+            FromReceiver::Greeting(_) => Err(SendError::NothingInCommon),
+            other => Ok(not_expected(other)?),
         }
     }
 
-    pub(super) fn check_bounds(&self, greeting: &Greeting) -> Result<(), SessionError> {
+    pub(super) fn check_bounds(&self, greeting: &Greeting) -> Result<(), SendError> {
         let ArchiveInfo { shape, longest_path, .. } = self.source.info();
         within(shape.total, greeting.max_total, Limit::Total)?;
         within(shape.entries, greeting.max_entries, Limit::Entries)?;
@@ -69,33 +70,33 @@ impl<E: Environment> Session<'_, E> {
         within(longest_path, greeting.max_path, Limit::Path)?;
         // If the receiver asks for no code, it may hold a prefix from an earlier connection of this run.
         if greeting.code_needed && shape.total > greeting.free {
-            return Err(SessionError::NoSpace { needed: shape.total, free: greeting.free });
+            return Err(SendError::NoSpace { missing: Kibibytes::missing(shape.total, greeting.free) });
         }
         Ok(())
     }
 
     /// Chooses the key mode. Returns the HPKE key to seal to, or `None` for mode typed.
-    fn key_mode<'p>(&self, greeting: &Greeting) -> Result<Option<&'p [u8; POINT]>, SessionError>
+    fn key_mode<'p>(&self, greeting: &Greeting) -> Result<Option<&'p [u8; POINT]>, SendError>
     where
         Self: 'p,
     {
         let known = |mode: &&u8| [KEY_TYPED, KEY_SEALED].contains(mode);
-        let preferred = greeting.keys.iter().find(known).ok_or(SessionError::NothingInCommon)?;
+        let preferred = greeting.keys.iter().find(known).ok_or(SendError::NothingInCommon)?;
         let offers = |mode| greeting.keys.contains(&mode);
         let mode = match self.run.keys {
             KeyRule::Any => *preferred,
             KeyRule::TypedOnly if offers(KEY_TYPED) => KEY_TYPED,
-            KeyRule::TypedOnly => return Err(SessionError::KeyNotTyped),
+            KeyRule::TypedOnly => return Err(SendError::KeyNotTyped),
             KeyRule::SealedOnly if offers(KEY_SEALED) => KEY_SEALED,
-            KeyRule::SealedOnly => return Err(SessionError::KeyNotSealed),
+            KeyRule::SealedOnly => return Err(SendError::KeyNotSealed),
         };
         match mode {
             KEY_TYPED => Ok(None),
-            _ => self.peer.hpke.map(Some).ok_or(SessionError::NoHpkeKey),
+            _ => self.peer.hpke.map(Some).ok_or(SendError::NoHpkeKey),
         }
     }
 
-    pub(super) fn choose<'p>(&self, greeting: &Greeting) -> Result<Choice<'p>, SessionError>
+    pub(super) fn choose<'p>(&self, greeting: &Greeting) -> Result<Choice<'p>, SendError>
     where
         Self: 'p,
     {
@@ -114,19 +115,19 @@ impl<E: Environment> Session<'_, E> {
 }
 
 /// The first AEAD and the first codec in the receiver's lists that this side supports.
-fn choose_suite<C: Cipher>(greeting: &Greeting) -> Result<(Aead, Codec), SessionError> {
+fn choose_suite<C: Cipher>(greeting: &Greeting) -> Result<(Aead, Codec), SendError> {
     let aead = greeting.aeads.iter().filter_map(|number| Aead::from_number(*number)).find(|a| C::AEADS.contains(a));
     let codec = greeting.codecs.iter().find_map(|number| Codec::from_number(*number));
-    aead.zip(codec).ok_or(SessionError::NothingInCommon)
+    aead.zip(codec).ok_or(SendError::NothingInCommon)
 }
 
 /// The largest power of two that exceeds neither side's chunk size nor the protocol's bounds.
-fn chunk_size(ours: ChunkSize, theirs: u32) -> Result<ChunkSize, SessionError> {
+fn chunk_size(ours: ChunkSize, theirs: u32) -> Result<ChunkSize, SendError> {
     let (has, most) = (limits::CHUNK_MIN.into(), theirs.into());
-    ChunkSize::at_most(ours.bytes().min(theirs)).ok_or(SessionError::OverLimit { limit: Limit::Chunk, has, most })
+    ChunkSize::at_most(ours.bytes().min(theirs)).ok_or(SendError::OverLimit { limit: Limit::Chunk, has, most })
 }
 
-fn within<N: Into<u64>>(has: N, most: N, limit: Limit) -> Result<(), SessionError> {
+fn within<N: Into<u64>>(has: N, most: N, limit: Limit) -> Result<(), SendError> {
     let (has, most) = (has.into(), most.into());
-    if has <= most { Ok(()) } else { Err(SessionError::OverLimit { limit, has, most }) }
+    if has <= most { Ok(()) } else { Err(SendError::OverLimit { limit, has, most }) }
 }

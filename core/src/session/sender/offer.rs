@@ -13,6 +13,7 @@ use crate::session::channel::encode;
 use crate::session::outcome::{Misbehaviour, Receipt, SessionError};
 use crate::session::sender::dialogue::not_expected;
 use crate::session::sender::environment::Environment;
+use crate::session::sender::error::SendError;
 use crate::session::sender::hello::{Choice, KeyChoice, Opening};
 use crate::session::sender::operator::{Event, Operator};
 use crate::session::sender::source::Source;
@@ -40,7 +41,7 @@ pub(super) struct Prefix {
 
 impl<E: Environment> Session<'_, E> {
     /// Sends the offer, and derives the keys that are bound to it.
-    pub(super) async fn offer(&mut self, opening: &Opening, choice: &Choice<'_>) -> Result<Schedule, SessionError> {
+    pub(super) async fn offer(&mut self, opening: &Opening, choice: &Choice<'_>) -> Result<Schedule, SendError> {
         let (body, secret) = self.offer_body(choice)?;
         let sealed = matches!(body.key, KeyMode::Sealed(_));
         // The keys are bound to the encoded body, which is the encoded offer without its tags and name.
@@ -56,7 +57,7 @@ impl<E: Environment> Session<'_, E> {
         offer.commitment = schedule.commitment();
         let key = schedule.take_name_key();
         let name = key.and_then(|key| key.seal::<E::Cipher>(choice.suite.aead, self.run.name));
-        let name = name.ok_or(SessionError::NothingInCommon)?;
+        let name = name.ok_or(SendError::NothingInCommon)?;
         offer.name = &name;
         self.dialogue.channel.send(&FromSender::Offer(offer)).await?;
         self.dialogue.operator.event(Event::Offered { sealed });
@@ -64,12 +65,12 @@ impl<E: Environment> Session<'_, E> {
     }
 
     /// The offer without its tags and name, and the secret that belongs to it.
-    fn offer_body(&mut self, choice: &Choice<'_>) -> Result<(OfferBody, Secret), SessionError> {
+    fn offer_body(&mut self, choice: &Choice<'_>) -> Result<(OfferBody, Secret), SendError> {
         let run = self.run;
         let (key, iterations, secret) = match choice.key {
             KeyChoice::Typed(iterations) => (KeyMode::Typed, iterations, Secret::typed(run.key, &run.salt, iterations)),
             KeyChoice::Sealed(public) => {
-                let (encapsulation, secret) = encapsulate(public, self.rng).map_err(|_| SessionError::NoHpkeKey)?;
+                let (encapsulation, secret) = encapsulate(public, self.rng).map_err(|_| SendError::NoHpkeKey)?;
                 let mut sealed = Encapsulation::default();
                 sealed.as_flattened_mut().copy_from_slice(&encapsulation);
                 (KeyMode::Sealed(sealed), 0, secret)
@@ -93,7 +94,7 @@ impl<E: Environment> Session<'_, E> {
         &mut self,
         schedule: &Schedule,
         greeting: &Greeting,
-    ) -> Result<Answer, SessionError> {
+    ) -> Result<Answer, SendError> {
         let cap = self.dialogue.channel.after(limits::WORKING_CAP_MS);
         // Starts when the receiver asks for the key: it may have done other work before.
         let mut key_until = None;
@@ -107,17 +108,17 @@ impl<E: Environment> Session<'_, E> {
                 FromReceiver::Working(stage) => self.dialogue.show_working(stage, cap.max(key_until.unwrap_or(0)))?,
                 FromReceiver::Accept { offset, digest, base, mac } => {
                     if !schedule.verify_accept_mac(offset, &digest, base, &mac) {
-                        return Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac));
+                        return Err(SessionError::PeerMisbehaved(Misbehaviour::AcceptMac).into());
                     }
                     if offset > self.source.info().shape.total {
-                        return Err(SessionError::PeerMisbehaved(Misbehaviour::Field));
+                        return Err(SessionError::PeerMisbehaved(Misbehaviour::Field).into());
                     }
                     return Ok(Answer::Prefix(Prefix { length: offset, digest, has_base: base }));
                 }
                 FromReceiver::Committed { digest, files, bytes, generation } => {
                     return self.check_receipt(Receipt { digest, files, bytes, generation }).map(Answer::Committed);
                 }
-                other => return not_expected(other),
+                other => not_expected(other)?,
             }
         }
     }

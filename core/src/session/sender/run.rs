@@ -4,13 +4,14 @@ use crate::session::channel::Channel;
 use crate::session::outcome::{Receipt, SessionError};
 use crate::session::sender::dialogue::Dialogue;
 use crate::session::sender::environment::{Buffers, Environment, Peer, Sender};
+use crate::session::sender::error::SendError;
 use crate::session::sender::offer::Answer;
 use crate::session::sender::state::Session;
 use crate::wire::message::{Cancel, FromSender};
 
 impl<E: Environment> Sender<'_, E> {
     /// Offers the source's archive to the authenticated receiver `peer`, and sends it.
-    pub async fn send(&mut self, link: &mut E::Link, peer: &Peer<'_>) -> Result<Receipt, SessionError> {
+    pub async fn send(&mut self, link: &mut E::Link, peer: &Peer<'_>) -> Result<Receipt, SendError> {
         let Buffers { plain, frame, compressor } = &mut self.buffers;
         let mut session = Session::<E> {
             dialogue: Dialogue::new(Channel::new(link, self.clock), self.operator, frame),
@@ -30,7 +31,7 @@ impl<E: Environment> Sender<'_, E> {
 }
 
 impl<E: Environment> Session<'_, E> {
-    async fn run(&mut self) -> Result<Receipt, SessionError> {
+    async fn run(&mut self) -> Result<Receipt, SendError> {
         let opening = self.greet().await?;
         // Everything that can fail fails before the user is asked for the code.
         self.check_bounds(&opening.greeting)?;
@@ -51,18 +52,18 @@ impl<E: Environment> Session<'_, E> {
     }
 
     /// Sends `Cancel` after an error, unless the receiver caused the error or knows it.
-    async fn report_error(&mut self, error: SessionError) {
+    async fn report_error(&mut self, error: SendError) {
         let reason = match error {
-            SessionError::Cancelled(reason) => reason,
-            SessionError::TimedOut => Cancel::TimedOut,
-            SessionError::PeerMisbehaved(_) | SessionError::WrongReceipt => Cancel::Protocol,
-            SessionError::OverLimit { .. }
-            | SessionError::NoSpace { .. }
-            | SessionError::KeyNotTyped
-            | SessionError::KeyNotSealed
-            | SessionError::NothingInCommon
-            | SessionError::NoHpkeKey => Cancel::Declined,
-            _ => return,
+            SendError::Session(SessionError::Cancelled(reason)) => reason,
+            SendError::Session(SessionError::TimedOut) => Cancel::TimedOut,
+            SendError::Session(SessionError::PeerMisbehaved(_)) | SendError::WrongReceipt => Cancel::Protocol,
+            SendError::OverLimit { .. }
+            | SendError::NoSpace { .. }
+            | SendError::KeyNotTyped
+            | SendError::KeyNotSealed
+            | SendError::NothingInCommon
+            | SendError::NoHpkeKey => Cancel::Declined,
+            SendError::Session(_) | SendError::OutcomeUnknown { .. } => return,
         };
         if self.dialogue.channel.send(&FromSender::Cancel(reason)).await.is_ok() {
             self.dialogue.channel.linger().await;

@@ -2,9 +2,10 @@
 
 use crate::archive::Shape;
 use crate::sealed::stream::Compressor;
-use crate::session::outcome::{Receipt, SessionError};
+use crate::session::outcome::Receipt;
 use crate::session::sender::dialogue::Dialogue;
 use crate::session::sender::environment::{Environment, Peer, Run};
+use crate::session::sender::error::SendError;
 use crate::session::sender::source::Source;
 
 /// The state of a sender's session.
@@ -21,10 +22,10 @@ pub(super) struct Session<'s, E: Environment> {
 
 impl<E: Environment> Session<'_, E> {
     /// Compares a receipt with the source.
-    pub(super) fn check_receipt(&self, receipt: Receipt) -> Result<Receipt, SessionError> {
+    pub(super) fn check_receipt(&self, receipt: Receipt) -> Result<Receipt, SendError> {
         let Shape { total, files, .. } = self.source.info().shape;
         let ours = (self.source.root(), files, total);
         let is_same = ours == (Some(receipt.digest), receipt.files, receipt.bytes);
-        if is_same { Ok(receipt) } else { Err(SessionError::WrongReceipt) }
+        if is_same { Ok(receipt) } else { Err(SendError::WrongReceipt) }
     }
 }

@@ -12,6 +12,7 @@ use crate::sealed::stream::{Sealer, Span};
 use crate::session::outcome::{Misbehaviour, Receipt, SessionError};
 use crate::session::sender::dialogue::not_expected;
 use crate::session::sender::environment::Environment;
+use crate::session::sender::error::SendError;
 use crate::session::sender::hello::Choice;
 use crate::session::sender::offer::Prefix;
 use crate::session::sender::operator::{Event, Operator};
@@ -51,13 +52,13 @@ impl<E: Environment> Session<'_, E> {
         choice: &Choice<'_>,
         schedule: Schedule,
         Resumed { offset, base }: Resumed,
-    ) -> Result<Option<Receipt>, SessionError> {
+    ) -> Result<Option<Receipt>, SendError> {
         let Shape { total, manifest, .. } = self.source.info().shape;
         // The offset was checked before, so that only the total can be too large.
-        let too_long = SessionError::OverLimit { limit: Limit::Total, has: total, most: limits::ARCHIVE_MAX };
+        let too_long = SendError::OverLimit { limit: Limit::Total, has: total, most: limits::ARCHIVE_MAX };
         let span = Span::new(offset, total).ok_or(too_long)?;
         let (keys, _, base_key) = schedule.into_stream();
-        let mut sealer = Sealer::<E::Cipher>::new(keys, &choice.suite, span).ok_or(SessionError::NothingInCommon)?;
+        let mut sealer = Sealer::<E::Cipher>::new(keys, &choice.suite, span).ok_or(SendError::NothingInCommon)?;
         if !base {
             return self.send_range(&mut sealer).await;
         }
@@ -79,14 +80,15 @@ impl<E: Environment> Session<'_, E> {
     }
 
     /// Seals and sends the sealer's current range.
-    async fn send_range(&mut self, sealer: &mut Sealer<E::Cipher>) -> Result<Option<Receipt>, SessionError> {
+    async fn send_range(&mut self, sealer: &mut Sealer<E::Cipher>) -> Result<Option<Receipt>, SendError> {
         let total = self.source.info().shape.total;
         while sealer.next_len() > 0 {
             let Self { dialogue, source, plain, compressor, .. } = self;
             dialogue.receive_pending().await?;
             let plain = plain.get_mut(..sealer.next_len()).ok_or(SessionError::Buffers)?;
-            if dialogue.run(Stage::Reading, source.read(plain)).await?? < plain.len() {
-                return Err(SessionError::Cancelled(Cancel::SourceChanged));
+            let read = dialogue.run(Stage::Reading, source.read(plain)).await?;
+            if read.map_err(SessionError::from)? < plain.len() {
+                return Err(SessionError::Cancelled(Cancel::SourceChanged).into());
             }
             let payload = dialogue.frame.get_mut(FRAME_HEADER..).ok_or(SessionError::Buffers)?;
             let sealed = sealer.seal(plain, compressor.as_deref_mut(), payload).map_err(|_| SessionError::Buffers)?;
@@ -103,7 +105,7 @@ impl<E: Environment> Session<'_, E> {
         &mut self,
         error: SessionError,
         is_last: bool,
-    ) -> Result<Option<Receipt>, SessionError> {
+    ) -> Result<Option<Receipt>, SendError> {
         let error = match error {
             SessionError::Disconnected => match self.dialogue.receive_last_message().await {
                 // The receiver can have the whole archive only if this is the last chunk.
@@ -115,11 +117,11 @@ impl<E: Environment> Session<'_, E> {
             },
             error => error,
         };
-        Err(if is_last { after_last_chunk(error) } else { error })
+        Err(if is_last { after_last_chunk(error) } else { error.into() })
     }
 
     /// Receives the receipt, and compares it with the source.
-    pub(super) async fn receive_receipt(&mut self) -> Result<Receipt, SessionError> {
+    pub(super) async fn receive_receipt(&mut self) -> Result<Receipt, SendError> {
         let until = self.dialogue.channel.after(limits::WORKING_CAP_MS);
         loop {
             match self.dialogue.receive(false).await.map_err(after_last_chunk)? {
@@ -128,7 +130,7 @@ impl<E: Environment> Session<'_, E> {
                 FromReceiver::Committed { digest, files, bytes, generation } => {
                     return self.check_receipt(Receipt { digest, files, bytes, generation });
                 }
-                other => return not_expected(other),
+                other => not_expected(other)?,
             }
         }
     }
@@ -154,10 +156,10 @@ async fn hash_prefix(source: &mut impl Source, buffer: &mut [u8], mut left: u64)
 }
 
 /// The error to report once the receiver may have the last chunk, and may have committed the folder.
-fn after_last_chunk(error: SessionError) -> SessionError {
+fn after_last_chunk(error: SessionError) -> SendError {
     match error {
-        SessionError::Disconnected | SessionError::TimedOut => SessionError::OutcomeUnknown { interrupted: false },
-        SessionError::Cancelled(Cancel::Interrupted) => SessionError::OutcomeUnknown { interrupted: true },
-        error => error,
+        SessionError::Disconnected | SessionError::TimedOut => SendError::OutcomeUnknown { interrupted: false },
+        SessionError::Cancelled(Cancel::Interrupted) => SendError::OutcomeUnknown { interrupted: true },
+        error => error.into(),
     }
 }

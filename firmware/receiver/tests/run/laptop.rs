@@ -23,7 +23,7 @@ use waft_core::path::FolderName;
 use waft_core::sealed::{ChunkSize, Compressor, SoftCipher};
 use waft_core::session::sender::buffer_len;
 use waft_core::session::sender::{
-    ArchiveInfo, Buffers, Environment, Event, KeyRule, Operator, Peer, Run, Sender, Source, SourceError,
+    ArchiveInfo, Buffers, Environment, Event, KeyRule, Operator, Peer, Run, SendError, Sender, Source, SourceError,
 };
 use waft_core::session::{Receipt, SessionError};
 use waft_core::wire::frame::{Header, Kind};
@@ -53,6 +53,8 @@ pub(crate) enum Outcome {
     NotAccepted(PrefaceError),
     Unsecured,
     Ended(SessionError),
+    /// The session ended with an error that only a sender has.
+    GaveUp(SendError),
 }
 
 impl Outcome {
@@ -120,7 +122,8 @@ impl Laptop {
         }
         match sent {
             Ok(receipt) => Outcome::Sent(receipt),
-            Err(error) => Outcome::Ended(error),
+            Err(SendError::Session(error)) => Outcome::Ended(error),
+            Err(error) => Outcome::GaveUp(error),
         }
     }
 

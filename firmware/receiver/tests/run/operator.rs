@@ -6,6 +6,7 @@ use tokio::io::duplex;
 use tokio::join;
 use waft_core::session::SessionError;
 use waft_core::session::receiver::Event;
+use waft_core::session::sender::SendError;
 use waft_core::wire::message::Refusal;
 use waft_receiver::board::StartupError;
 use waft_receiver::identity::{IdentityError, KeyPolicy};
@@ -152,7 +153,9 @@ async fn a_receiver_that_was_dropped_runs_again() {
                 fixture.user.sees("help").await;
             };
             let (outcome, ()) = join!(laptop.send(fixture.address, &second, &code, None), user);
-            assert!(matches!(outcome, Outcome::Ended(_)), "{outcome:?}");
+            // All of it may have been sent.
+            let is_unknown = matches!(outcome, Outcome::GaveUp(SendError::OutcomeUnknown { interrupted: false }));
+            assert!(is_unknown || matches!(outcome, Outcome::Ended(_)), "{outcome:?}");
             assert_eq!(fixture.slots.folder().unwrap().digest(), first.root);
             fixture.user.types("code").await;
             laptop.salt[0] ^= 1;

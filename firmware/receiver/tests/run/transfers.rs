@@ -7,6 +7,7 @@ use tokio::join;
 use waft::identity::Identity as Keys;
 use waft::preface::PrefaceError;
 use waft_core::session::SessionError;
+use waft_core::session::sender::SendError;
 use waft_core::wire::message::{FromReceiver, Limit, Refusal, Stage};
 use waft_core::wire::preface::ClearRefusal;
 use waft_receiver::board::{StartReason, Startup};
@@ -350,7 +351,7 @@ async fn a_folder_that_fills_the_slot_fits_and_one_byte_more_does_not() {
     powered
         .boot(Ok(&identity), async |fixture| {
             let outcome = laptop.send(fixture.address, &over, "", None).await;
-            assert!(matches!(outcome, Outcome::Ended(SessionError::OverLimit { .. })), "{outcome:?}");
+            assert!(matches!(outcome, Outcome::GaveUp(SendError::OverLimit { .. })), "{outcome:?}");
             assert_eq!(laptop.send(fixture.address, &full, "", None).await.receipt().digest, full.root);
         })
         .await;
