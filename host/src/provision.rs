@@ -262,7 +262,7 @@ mod tests {
             Plan {
                 name: Name::new(name).unwrap(),
                 senders: vec![Sender { name: Name::new("laptop").unwrap(), certificate: self.own.clone() }],
-                policy: Policy { code: false, key: KeyPolicy::Sealed, allow_older: true },
+                policy: Policy { code: false, key: KeyPolicy::Sealed, allow_older: true, announce: true },
                 network: Network {
                     hostname: "kitchen-1".try_into().unwrap(),
                     address: board::Address::Dhcp,
@@ -290,7 +290,7 @@ mod tests {
         let board = board::Identity::parse(&fs::read(bench.path()).unwrap()).unwrap();
         assert_eq!(board.certificate_hash(), peer.certificate.hash());
         assert_eq!((board.name.as_str(), board.network.hostname.as_str()), ("kitchen", "kitchen-1"));
-        assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true });
+        assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true, announce: true });
         assert_eq!(board.senders.len(), 1);
         let sender = board.senders.get(0).unwrap();
         assert_eq!((sender.hash, sender.name.as_str()), (bench.own.hash(), "laptop"));

@@ -196,7 +196,7 @@ fn origin() -> [u8; CELL] {
 fn identity() -> Identity {
     let points = [1, 2].map(|key| HpkeSecret::from_bytes(&[key; 32]).expect("it is a scalar").public());
     let sender = senders().get(0).expect("there is one");
-    let policy = Policy { code: true, key: KeyPolicy::Typed, allow_older: false };
+    let policy = Policy { code: true, key: KeyPolicy::Typed, allow_older: false, announce: true };
     Identity::new("kitchen", &[1; 32], &[2; 32], points.as_flattened(), &[sender], policy).expect("it is valid")
 }
 

@@ -113,6 +113,11 @@ pub struct TcpPort<'a> {
 }
 
 impl<'a> TcpPort<'a> {
+    /// The stack of the socket.
+    pub fn stack(&self) -> Stack<'a> {
+        self.stack
+    }
+
     /// Creates a socket on `port`. The size of `receive` is the TCP window and so limits the speed; one record of TLS,
     /// 4 KiB, is a good size.
     pub fn new(stack: Stack<'a>, port: u16, receive: &'a mut [u8], send: &'a mut [u8]) -> Self {

@@ -12,7 +12,8 @@
 //!     HPKE key                     32     private scalar
 //!     seed                         32
 //!     policy                       1      bit 0: code required; bit 1: key sealed; bit 2: older folders allowed;
-//!                                         bit 3, not with bit 1: the sender decides whether the key is sealed
+//!                                         bit 3, not with bit 1: the sender decides whether the key is sealed;
+//!                                         bit 4: not announced on the network
 //!     certificate                  bytes  DER; contains the public keys of both
 //!     senders                      1      number; for each: name text, SHA-256 of its certificate 32, public key 65
 //!     hostname                     text
@@ -206,6 +207,8 @@ pub struct Policy {
     pub key: KeyPolicy,
     /// Whether a folder may be older than the newest one from the same sender.
     pub allow_older: bool,
+    /// Whether the board announces itself on its network, if its firmware can.
+    pub announce: bool,
 }
 
 /// How a board obtains the transfer key.

@@ -110,8 +110,8 @@
 //! 8. [`tls`]: turns a TCP connection into a secured [`Link`](waft_core::session::Link) to a trusted sender. The receiver
 //!    passes every connection through it. A chip with units for AES or SHA-256 brings its own cipher [`Suite`](tls::suite::Suite), and its
 //!    own [`Cipher`](board::Cipher) for the sealed stream.
-//!
 //! 9. `wifi`: joins a Wi-Fi network and stays connected, on boards with a radio.
+//! 10. `announce`: an operator that announces the board on its network, so that senders find its address.
 //!
 //! What is not used takes no flash: the console, the seed, the identity image, reviews, and ciphers in software.
 //!
@@ -123,6 +123,7 @@
 //! | `embassy` | sockets for embassy-net, and a clock by embassy-time |
 //! | `defmt` | `defmt::Format` on errors and events |
 //! | `wifi` | the connection to a Wi-Fi network, and its settings |
+//! | `announce` | announcements by multicast DNS |
 //!
 //! # Stability
 //!
@@ -140,6 +141,8 @@
 extern crate std;
 
 mod accept;
+#[cfg(feature = "announce")]
+pub mod announce;
 pub mod board;
 mod budget;
 #[cfg(feature = "console")]

@@ -349,6 +349,11 @@ impl<'a, B: Board> Control<'a, B> {
         self.state.close_pairing()
     }
 
+    /// Whether pairing is open.
+    pub fn is_pairing_open(&self) -> bool {
+        self.state.is_pairing_open(self.clock.now())
+    }
+
     /// Calls `show` with the code that the user of the other device types. `None` if pairing is not open, or an attempt is
     /// running.
     pub fn with_pairing_code<T>(&self, show: impl FnOnce(&PairingCode) -> T) -> Option<T> {

@@ -147,7 +147,7 @@ fn provision(name: &Name, at: SocketAddr, state: &State, home: &Home, ui: &Ui) -
     let plan = Plan {
         name: name.clone(),
         senders: vec![own_sender(home, own.certificate())?],
-        policy: Policy { code: true, key: KeyPolicy::Typed, allow_older: false },
+        policy: Policy { code: true, key: KeyPolicy::Typed, allow_older: false, announce: true },
         network: Network { hostname, address: board::Address::Dhcp, wifi: None },
         at: Some(at.into()),
     };

@@ -54,7 +54,7 @@ fn scenarios(kind: &Kind) -> impl Iterator<Item = (&'static Scenario, bool)> + u
         Kind::Emulated(board, _) if board.package == WEB_PACKAGE => {
             (&[SCENARIOS, EMULATED, FAILURES, WEB, OWN_IDENTITY], ALONE)
         }
-        Kind::Emulated(..) => (&[SCENARIOS, EMULATED, FAILURES, OWN_IDENTITY], &[]),
+        Kind::Emulated(..) => (&[SCENARIOS, EMULATED, FAILURES, OWN_IDENTITY], ALONE),
     };
     let always = lists.iter().flat_map(|list| list.iter().map(|scenario| (scenario, false)));
     always.chain(alone.iter().map(|scenario| (scenario, true)))

@@ -49,7 +49,7 @@ fn a_board_that_is_provisioned_is_trusted_to_receive_only() {
     let run = format!("waft simulate --qemu --identity {}", path.canonicalize().unwrap().display());
     assert!(reported["commands"].as_array().unwrap().contains(&run.as_str().into()), "{reported}");
     assert!(ended.errors.contains("only copy of its private key"), "{ended:#?}");
-    assert_eq!(board.policy, Policy { code: true, key: KeyPolicy::Typed, allow_older: false });
+    assert_eq!(board.policy, Policy { code: true, key: KeyPolicy::Typed, allow_older: false, announce: true });
     assert_eq!(board.network.address, Address::Dhcp);
     assert_eq!(board.senders.len(), 1, "just this machine: {:?}", board.senders);
     let sender = board.senders.get(0).unwrap();
@@ -92,7 +92,7 @@ fn what_was_asked_for_stands_in_the_image() {
     let call = provisioning(&world, &["--no-code", "--sealed-key", "--allow-older"]);
     call.with(|call| call.args(network).args(senders)).run().succeeded();
     let board = image(&world);
-    assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true });
+    assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true, announce: true });
     assert_eq!(board.network.hostname, "attic-1");
     let (gateway, dns) = (Some([192, 0, 2, 1]), Some([9, 9, 9, 9]));
     assert_eq!(board.network.address, Address::Static { address: [192, 0, 2, 9], prefix: 24, gateway, dns });

@@ -3,10 +3,36 @@
 //! Embassy's tasks cannot be generic, so a macro defines them for the types of a board.
 
 use embassy_time::Timer;
-#[doc(hidden)]
-pub use waft_receiver::console::Console;
+use embedded_io_async::{Read, Write};
+use waft_receiver::console::Console;
 
+use crate::net::Sockets;
 use crate::retained;
+
+/// The operator at a console.
+#[cfg(not(feature = "announce"))]
+pub type ConsoleOperator<C> = Console<C>;
+/// The operator at a console, which also announces the board on its network.
+#[cfg(feature = "announce")]
+pub type ConsoleOperator<C> = waft_receiver::announce::Announcing<'static, Console<C>>;
+
+/// The operator of a board with this console. Call it once.
+pub fn operator<C: Read + Write>(console: C, sockets: &Sockets) -> ConsoleOperator<C> {
+    let console = Console::new(console);
+    #[cfg(not(feature = "announce"))]
+    {
+        let _ = sockets;
+        console
+    }
+    #[cfg(feature = "announce")]
+    {
+        use waft_receiver::announce::{Announcing, Buffers};
+
+        static BUFFERS: static_cell::ConstStaticCell<Buffers> = static_cell::ConstStaticCell::new(Buffers::new());
+        let [first, ..] = sockets;
+        Announcing::new(console, first.stack(), BUFFERS.take())
+    }
+}
 
 /// A watchdog that resets the chip when nothing feeds it.
 pub trait Watchdog {
@@ -64,7 +90,7 @@ macro_rules! tasks {
             sockets: &'static mut $crate::net::Sockets,
             console: $console,
         ) -> ! {
-            receiver.run(sockets, &mut $crate::tasks::Console::new(console)).await
+            receiver.run(sockets, &mut $crate::tasks::operator(console, sockets)).await
         }
     };
 }

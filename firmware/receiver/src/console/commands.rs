@@ -112,6 +112,10 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
                 for line in HELP {
                     self.terminal.print(line).await;
                 }
+                #[cfg(feature = "announce")]
+                self.terminal
+                    .print("`policy announce on|off` sets whether senders find this board by `waft find`")
+                    .await;
                 #[cfg(feature = "wifi")]
                 self.help_with_wifi().await;
             }
@@ -349,7 +353,12 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             KeyPolicy::Sealed => "sealed to this board",
             KeyPolicy::Either => "typed here or sealed to this board, as the sender wants",
         };
-        self.terminal.print(format_args!("Keys: {key}; code: {code}")).await;
+        let announced = match (cfg!(feature = "announce"), policy.announce) {
+            (false, _) => "",
+            (true, true) => "; announced on the network",
+            (true, false) => "; not announced on the network",
+        };
+        self.terminal.print(format_args!("Keys: {key}; code: {code}{announced}")).await;
     }
 
     async fn pair(&mut self) {
@@ -423,6 +432,8 @@ fn changed(mut policy: Policy, words: &str) -> Option<Policy> {
         "key typed" => policy.key = KeyPolicy::Typed,
         "key sealed" => policy.key = KeyPolicy::Sealed,
         "key either" => policy.key = KeyPolicy::Either,
+        "announce on" if cfg!(feature = "announce") => policy.announce = true,
+        "announce off" if cfg!(feature = "announce") => policy.announce = false,
         _ => return None,
     }
     Some(policy)

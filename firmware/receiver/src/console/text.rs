@@ -22,7 +22,11 @@ pub(super) const NOT_STORED: &str = "This board keeps no settings.";
 /// The answer to `factory-reset` without `yes`.
 pub(super) const NOT_SURE: &str = "This wipes settings and folder. If you are sure, type `factory-reset yes`.";
 /// The answer to a change of the policy that does not exist.
-pub(super) const POLICY_CHANGES: &str = "It is `policy code on|off` or `policy key typed|sealed|either`.";
+pub(super) const POLICY_CHANGES: &str = if cfg!(feature = "announce") {
+    "It is `policy code on|off`, `policy key typed|sealed|either` or `policy announce on|off`."
+} else {
+    "It is `policy code on|off` or `policy key typed|sealed|either`."
+};
 
 /// What a factory reset has wiped, on a board that was provisioned, and on one that made its identity itself.
 pub(super) const WIPED: &str =

@@ -20,6 +20,7 @@ const CODE: u8 = 1;
 const SEALED: u8 = 2;
 const ALLOW_OLDER: u8 = 4;
 const EITHER: u8 = 8;
+const NOT_ANNOUNCED: u8 = 16;
 
 pub(super) fn parse_into<'p>(
     sector: &[u8],
@@ -175,7 +176,7 @@ pub(super) fn encode(identity: &Identity, out: &mut [u8]) -> Result<usize, Ident
 impl Policy {
     /// The policy with these bits, unless they are unknown.
     pub(crate) fn from_bits(bits: u8) -> Option<Self> {
-        if bits & !(CODE | SEALED | ALLOW_OLDER | EITHER) != 0 {
+        if bits & !(CODE | SEALED | ALLOW_OLDER | EITHER | NOT_ANNOUNCED) != 0 {
             return None;
         }
         let key = match bits & (SEALED | EITHER) {
@@ -184,7 +185,8 @@ impl Policy {
             EITHER => KeyPolicy::Either,
             _ => return None,
         };
-        Some(Self { code: bits & CODE != 0, key, allow_older: bits & ALLOW_OLDER != 0 })
+        let is = |bit| bits & bit != 0;
+        Some(Self { code: is(CODE), key, allow_older: is(ALLOW_OLDER), announce: !is(NOT_ANNOUNCED) })
     }
 
     /// The bits of the policy, as in the image.
@@ -195,7 +197,7 @@ impl Policy {
             KeyPolicy::Sealed => SEALED,
             KeyPolicy::Either => EITHER,
         };
-        bit(self.code, CODE) | key | bit(self.allow_older, ALLOW_OLDER)
+        bit(self.code, CODE) | key | bit(self.allow_older, ALLOW_OLDER) | bit(!self.announce, NOT_ANNOUNCED)
     }
 }
 

@@ -37,7 +37,7 @@ const HPKE: &[u8] = b"waft/1 own identity: HPKE";
 const SEED: &[u8] = b"waft/1 own identity: seed";
 
 /// What a board that made its identity itself requires of senders, until a user changes it at the board.
-const POLICY: Policy = Policy { code: true, key: KeyPolicy::Typed, allow_older: false };
+const POLICY: Policy = Policy { code: true, key: KeyPolicy::Typed, allow_older: false, announce: true };
 
 /// The name begins with this. Characters of the fingerprint follow.
 const NAME: &str = "board-";

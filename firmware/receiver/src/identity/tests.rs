@@ -22,7 +22,7 @@ fn example() -> Identity {
         tls: SigningKey::from_slice(&[1; 32]).unwrap(),
         hpke: HpkeSecret::from_bytes(&[2; 32]).unwrap(),
         seed: [3; 32].into(),
-        policy: Policy { code: true, key: KeyPolicy::Sealed, allow_older: false },
+        policy: Policy { code: true, key: KeyPolicy::Sealed, allow_older: false, announce: true },
         certificate: Vec::from_iter([b"certificate", &point(1)[..], &point(2)].concat()).as_slice().try_into().unwrap(),
         senders: [sender("laptop", 4), sender("ci", 5)].as_slice().try_into().unwrap(),
         network: Network {
@@ -91,7 +91,7 @@ fn an_image_is_read_back() {
     assert_eq!((wifi.ssid.as_str(), &wifi.passphrase[..]), ("home", &b"open sesame"[..]));
 
     let mut plain = example();
-    plain.policy = Policy { code: false, key: KeyPolicy::Typed, allow_older: true };
+    plain.policy = Policy { code: false, key: KeyPolicy::Typed, allow_older: true, announce: true };
     plain.network = Network { address: Address::Dhcp, wifi: None, ..plain.network };
     let read = Identity::parse(&encoded(&plain)).unwrap();
     assert_eq!((read.policy, read.network.address, read.network.wifi.is_none()), (plain.policy, Address::Dhcp, true));
@@ -167,7 +167,7 @@ fn invalid_content_is_rejected_with_its_reason() {
         (15, 2, IdentityError::CertificateMismatch),
         (47, 3, IdentityError::CertificateMismatch),
         (111, 10, IdentityError::Policy),
-        (111, 16, IdentityError::Policy),
+        (111, 32, IdentityError::Policy),
         (112, 9, IdentityError::Length),
         (257, b' ', IdentityError::Name),
     ] {

@@ -11,12 +11,14 @@ use embedded_io_async::Write;
 use rand_core::{OsRng, RngCore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
 use waft_core::sealed::SoftCipher;
+use waft_receiver::announce::{self, Announcing};
 use waft_receiver::board::{Board, PORT, Startup};
 use waft_receiver::console::Console;
 use waft_receiver::embassy::{FloodGuard, TcpPort, Uptime};
 use waft_receiver::entropy::{Random, Trng};
 use waft_receiver::identity::Identity;
 use waft_receiver::seed::Ratchet;
+use waft_receiver::settings::Settings;
 use waft_receiver::slots::Slots;
 use waft_receiver::tls::suite::Aes128GcmSha256;
 use waft_receiver::{Memory, Receiver};
@@ -69,7 +71,7 @@ pub(crate) struct Fixture {
 /// The computer at the other end of the wire.
 #[derive(Clone)]
 pub(crate) struct Laptop {
-    stack: Stack<'static>,
+    pub(crate) stack: Stack<'static>,
     pub(crate) port: Port,
 }
 
@@ -139,32 +141,35 @@ pub(crate) fn fixed(address: [u8; 4]) -> Config {
 
 /// Boots a board on a simulated wire, and runs it until `test` ends.
 pub(crate) async fn boot<T>(identity: &Identity, test: impl AsyncFnOnce(Fixture) -> T) -> T {
-    let mut nor = Nor::<4, ERASE>::new(2 + 2 + 2 * 16, Level::Bits);
-    nor.bytes[..2 * ERASE].fill(0xFF);
+    let mut nor = Nor::<4, ERASE>::new(2 + 2 + 2 + 2 * 16, Level::Bits);
+    // Seed and settings.
+    nor.bytes[..4 * ERASE].fill(0xFF);
     let seeds = [0, ERASE as u32];
     let startup = Startup::prepare(Ok(identity), &mut TestTrng, &mut Ratchet::new(&mut nor, seeds)).await;
     let end = nor.bytes.len() as u32;
     let flash = Mutex::new(nor);
-    let slots = Slots::new(&flash, 2 * ERASE as u32..end).await.unwrap();
+    let slots = Slots::new(&flash, 4 * ERASE as u32..end).await.unwrap();
+    let settings = Settings::new(&flash, [2 * ERASE as u32, 3 * ERASE as u32]);
     let [here, there] = wire([BOARD_MAC, [2, 0, 0, 0, 0, 1]]);
-    let resources = Box::leak(Box::new(StackResources::<{ SOCKETS + 1 }>::new()));
+    let resources = Box::leak(Box::new(StackResources::<{ SOCKETS + 2 }>::new()));
     let (board, mut board_runner) = embassy_net::new(FloodGuard::new(here), fixed(BOARD), resources, OsRng.next_u64());
     let resources = Box::leak(Box::new(StackResources::<LAPTOP_SOCKETS>::new()));
     let (stack, mut laptop_runner) = embassy_net::new(there.clone(), fixed(LAPTOP), resources, OsRng.next_u64());
     let (near, far) = duplex(1 << 16);
     let mut memory = Box::new(Memory::new());
     let sizes = [(4096, 1024), (4096, 1024), (4096, 1024), (16, 16)];
-    let config = waft_receiver::Config { max_iterations: 1_000, ..Default::default() };
+    let config = waft_receiver::Config { max_iterations: 1_000, settings: Some(&settings), ..Default::default() };
     let mut receiver = Receiver::<Wired>::from_startup(startup, &slots, &mut memory, config);
     let mut sockets = sizes.map(|(receive, send)| {
         let [receive, send] = [receive, send].map(|size| Box::leak(vec![0; size].into_boxed_slice()));
         Chip::new(TcpPort::new(board, PORT, receive, send))
     });
-    let mut console = Console::without_echo(Pipe(far));
+    let mut buffers = announce::Buffers::new();
+    let mut operator = Announcing::new(Console::without_echo(Pipe(far)), board, &mut buffers);
     let fixture = Fixture { user: User::new(near), laptop: Laptop { stack, port: there }, board };
     steadily(async {
         tokio::select! {
-            _ = receiver.run(&mut sockets, &mut console) => unreachable!("it never ends"),
+            _ = receiver.run(&mut sockets, &mut operator) => unreachable!("it never ends"),
             _ = board_runner.run() => unreachable!("it never ends"),
             _ = laptop_runner.run() => unreachable!("it never ends"),
             _ = keep_time() => unreachable!("it never ends"),

@@ -1,6 +1,7 @@
 //! Tests of a board's receiver with the TCP stack of real boards, on a simulated network where every refusal is
 //! visible: many untrusted peers, peers that disappear, and changing addresses. Time is simulated: see `clock`.
 
+mod announce;
 mod board;
 mod chip;
 mod clock;

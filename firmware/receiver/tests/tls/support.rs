@@ -100,7 +100,7 @@ pub(crate) fn board(keys: &Keys, trusted: &[&Keys]) -> Identity {
         tls: SigningKey::from_slice(&*keys.tls_scalar()).unwrap(),
         hpke: HpkeSecret::from_bytes(&keys.hpke().to_bytes()).unwrap(),
         seed: [7; 32].into(),
-        policy: Policy { code: true, key: KeyPolicy::Typed, allow_older: false },
+        policy: Policy { code: true, key: KeyPolicy::Typed, allow_older: false, announce: true },
         certificate: heapless::Vec::from_slice(keys.certificate().der()).unwrap(),
         senders,
         network: Network { hostname: "kitchen".try_into().unwrap(), address: Address::Dhcp, wifi: None },

@@ -89,6 +89,9 @@ pub(crate) struct PolicyArgs {
     /// Let a folder replace one that was sent later
     #[arg(long)]
     pub allow_older: bool,
+    /// Do not announce the board on its network
+    #[arg(long)]
+    pub no_announce: bool,
 }
 
 /// How a board gets onto its network.

@@ -24,7 +24,7 @@ pub(super) fn policy(args: PolicyArgs) -> Policy {
         (false, true) => KeyPolicy::Either,
         (false, false) => KeyPolicy::Typed,
     };
-    Policy { code: !args.no_code, key, allow_older: args.allow_older }
+    Policy { code: !args.no_code, key, allow_older: args.allow_older, announce: !args.no_announce }
 }
 
 /// Describes a policy in a sentence.
@@ -36,7 +36,8 @@ pub(super) fn words(policy: &Policy) -> String {
         KeyPolicy::Either => "the key is typed at its console or sealed to it, as the sender wants",
     };
     let older = if policy.allow_older { " It takes older folders too." } else { "" };
-    format!("{code}, and {key}.{older}")
+    let announce = if policy.announce { "" } else { " It does not announce itself." };
+    format!("{code}, and {key}.{older}{announce}")
 }
 
 /// The network settings without Wi-Fi.

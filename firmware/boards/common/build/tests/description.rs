@@ -7,7 +7,7 @@ const TEXT: &str = include_str!("../../../stm32/nucleo-h563zi.toml");
 #[test]
 fn linker_script_and_constants_match_the_description() {
     let board = Description::parse(TEXT).unwrap();
-    assert_eq!(["nucleo-h563zi", "own-identity"], *board.features);
+    assert_eq!(["nucleo-h563zi", "own-identity", "announce"], *board.features);
     assert_eq!(("nucleo-h563zi", "waft-stm32"), (&*board.name, &*board.package));
     let memory = "MEMORY\n{\n\
                   \x20 FLASH : ORIGIN = 0x08000000, LENGTH = 0x100000\n\

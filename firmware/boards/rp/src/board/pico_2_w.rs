@@ -9,6 +9,7 @@ use embassy_rp::pio::{self, Pio};
 use embassy_rp::{bind_interrupts, dma};
 use embassy_time::{Duration, with_timeout};
 use static_cell::StaticCell;
+use waft_receiver::announce;
 use waft_receiver::wifi::RadioFault;
 use waft_rp::absent::Optional;
 
@@ -85,6 +86,8 @@ impl NetworkDevice {
         let (device, mut control, runner) = cyw43::new(state, self.power, self.bus, FIRMWARE, CONFIGURATION).await;
         spawner.spawn(radio(runner).expect("it is spawned once"));
         control.init(REGULATIONS).await;
+        // The chip drops frames to other groups.
+        control.add_multicast_address(announce::GROUP_MAC).await;
         // Less delay for a transfer; the board is not powered by a battery.
         control.set_power_management(cyw43::PowerManagementMode::Performance).await;
         (device, control)

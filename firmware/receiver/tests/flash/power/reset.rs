@@ -26,7 +26,7 @@ use crate::nor::{Failing, Level, Nor, Operation, Random, Reads, TEARS};
 const BLOCKS: usize = 4;
 
 /// The policy that a user sets before the factory reset.
-const POLICY: Policy = Policy { code: false, key: KeyPolicy::Sealed, allow_older: false };
+const POLICY: Policy = Policy { code: false, key: KeyPolicy::Sealed, allow_older: false, announce: true };
 
 /// What happens at the end of a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

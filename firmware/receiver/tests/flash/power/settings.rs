@@ -31,7 +31,7 @@ pub(crate) fn sender(name: char) -> TrustedSender {
 /// The identity of a board that trusts the sender `a`.
 pub(crate) fn identity() -> Identity {
     let points = [1, 2].map(|key| HpkeSecret::from_bytes(&[key; 32]).unwrap().public());
-    let policy = Policy { code: true, key: KeyPolicy::Typed, allow_older: false };
+    let policy = Policy { code: true, key: KeyPolicy::Typed, allow_older: false, announce: true };
     Identity::new("kitchen", &[1; 32], &[2; 32], points.as_flattened(), &[sender('a')], policy).unwrap()
 }
 
@@ -57,8 +57,8 @@ pub(crate) enum Change {
     Network(Option<char>),
 }
 
-pub(super) const OPEN: Policy = Policy { code: false, key: KeyPolicy::Sealed, allow_older: false };
-const EITHER: Policy = Policy { code: true, key: KeyPolicy::Either, allow_older: true };
+pub(super) const OPEN: Policy = Policy { code: false, key: KeyPolicy::Sealed, allow_older: false, announce: true };
+const EITHER: Policy = Policy { code: true, key: KeyPolicy::Either, allow_older: true, announce: true };
 
 /// What happened before a change, and the change.
 pub(crate) type History = (&'static [Change], Change);
