@@ -5,6 +5,8 @@
 //! as ignored; with `WAFT_TEST_QEMU=required` they fail.
 
 #[cfg(unix)]
+mod announced;
+#[cfg(unix)]
 mod cost;
 #[cfg(unix)]
 #[path = "../e2e/harness.rs"]
@@ -14,6 +16,10 @@ mod harness;
 mod load;
 #[cfg(unix)]
 mod memory;
+#[cfg(unix)]
+#[path = "../e2e/needs.rs"]
+#[allow(dead_code)]
+mod needs;
 #[cfg(unix)]
 #[path = "../e2e/proxy.rs"]
 #[allow(dead_code)]

@@ -13,7 +13,7 @@ use super::harness::{Waft, text};
 use super::proxy::{Behaviour, Proxy};
 use super::site::{Board, Kind, Site, certificate, noise, write};
 use super::world::{Machine, set_time};
-use super::{cost, load, memory, unchanged, web};
+use super::{announced, cost, load, memory, unchanged, web};
 
 pub(crate) type Scenario = (&'static str, fn(&Kind));
 
@@ -63,6 +63,10 @@ pub(crate) const FAILURES: &[Scenario] = &[("failures_end_in_a_reset", failures_
 /// Tests for the emulated boards that have a web server.
 pub(crate) const WEB: &[Scenario] =
     &[("a_site_is_served_and_replaced_whole", web::a_site_is_served_and_replaced_whole)];
+
+/// Tests for the boards that announce themselves.
+pub(crate) const ANNOUNCED: &[Scenario] =
+    &[("a_board_is_found_on_its_network", announced::a_board_is_found_on_its_network)];
 
 /// Tests for one emulated board that do not depend on the machine.
 pub(crate) const EMULATED_DETAILS: &[Scenario] = &[

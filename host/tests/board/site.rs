@@ -17,7 +17,7 @@ use super::harness::{Call, Ended, Waft};
 use super::world::Machine;
 
 /// After this time a test counts as stuck. It is longer than every deadline that a test waits for.
-const STUCK: Duration = Duration::from_secs(100);
+pub(super) const STUCK: Duration = Duration::from_secs(100);
 
 /// The kind of board.
 #[derive(Clone)]
@@ -176,12 +176,29 @@ impl Site {
 
     /// A folder with a script that starts the emulator with additional options.
     pub(crate) fn emulator(&self, options: &str) -> PathBuf {
+        self.emulator_after("", options)
+    }
+
+    /// The same with another network for the board than QEMU's own.
+    pub(crate) fn emulator_with_network(&self, network: &str) -> PathBuf {
+        let replace = format!(
+            r#"for argument; do
+    shift
+    case $argument in user,*) argument={network} ;; esac
+    set -- "$@" "$argument"
+done"#
+        );
+        self.emulator_after(&replace, "")
+    }
+
+    /// A folder with a script that runs these lines before it starts the emulator.
+    fn emulator_after(&self, lines: &str, options: &str) -> PathBuf {
         let emulator = self.kind.board().emulator();
         let real = Command::new("sh").args(["-c", &format!("command -v {emulator}")]).output().expect("a shell exists");
         let real = String::from_utf8(real.stdout).expect("a path");
         let programs = self.root.path().join("programs");
-        let lines = format!("#!/bin/sh\nexec {} {options} \"$@\"\n", real.trim());
-        super::world::write(&programs, emulator, lines.as_bytes());
+        let script = format!("#!/bin/sh\n{lines}\nexec {} {options} \"$@\"\n", real.trim());
+        super::world::write(&programs, emulator, script.as_bytes());
         super::world::set_mode(&programs.join(emulator), 0o755);
         programs
     }

@@ -6,7 +6,9 @@ use std::process::{Command, ExitCode, Stdio};
 use libtest_mimic::{Arguments, Trial, run};
 use waft::board::Board;
 
-use super::scenarios::{ALONE, DETAILS, EMULATED, EMULATED_DETAILS, FAILURES, OWN_IDENTITY, SCENARIOS, Scenario, WEB};
+use super::scenarios::{
+    ALONE, ANNOUNCED, DETAILS, EMULATED, EMULATED_DETAILS, FAILURES, OWN_IDENTITY, SCENARIOS, Scenario, WEB,
+};
 use super::site::Kind;
 
 /// The emulated boards. The first one is the one whose flash a board that runs as a process has.
@@ -54,7 +56,7 @@ fn scenarios(kind: &Kind) -> impl Iterator<Item = (&'static Scenario, bool)> + u
         Kind::Emulated(board, _) if board.package == WEB_PACKAGE => {
             (&[SCENARIOS, EMULATED, FAILURES, WEB, OWN_IDENTITY], ALONE)
         }
-        Kind::Emulated(..) => (&[SCENARIOS, EMULATED, FAILURES, OWN_IDENTITY], ALONE),
+        Kind::Emulated(..) => (&[SCENARIOS, EMULATED, FAILURES, OWN_IDENTITY, ANNOUNCED], ALONE),
     };
     let always = lists.iter().flat_map(|list| list.iter().map(|scenario| (scenario, false)));
     always.chain(alone.iter().map(|scenario| (scenario, true)))
