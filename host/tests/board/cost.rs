@@ -242,9 +242,10 @@ impl Symbols {
 fn function(line: &str) -> Option<(usize, &str)> {
     let (address, rest) = line.split_once(' ')?;
     let name = rest.strip_prefix(['t', 'T', 'w', 'W'])?.trim();
-    // The lowest bit of a function's address says that it is in Thumb code. `$t` and the like mark code and data.
+    // The lowest bit of a function's address says that it is in Thumb code. `$t` and the like mark code and data, and
+    // `.L0` places in a function.
     let address = usize::from_str_radix(address, 16).ok()? & !(BASE | 1);
-    (!name.starts_with('$')).then_some((address, name))
+    (!name.starts_with(['$', '.'])).then_some((address, name))
 }
 
 fn stage(function: &str) -> &'static str {

@@ -7,7 +7,8 @@ use libtest_mimic::{Arguments, Trial, run};
 use waft::board::Board;
 
 use super::scenarios::{
-    ALONE, ANNOUNCED, DETAILS, EMULATED, EMULATED_DETAILS, FAILURES, OWN_IDENTITY, SCENARIOS, Scenario, WEB,
+    ANNOUNCED, COUNTED, COUNTED_UNCHANGED, DETAILS, EMULATED, EMULATED_DETAILS, FAILURES, OWN_IDENTITY, SCENARIOS,
+    Scenario, WEB,
 };
 use super::site::Kind;
 
@@ -50,13 +51,13 @@ fn scenarios(kind: &Kind) -> impl Iterator<Item = (&'static Scenario, bool)> + u
     let (lists, alone): (&[&[Scenario]], &[Scenario]) = match kind {
         Kind::Hosted(_) => (&[SCENARIOS, DETAILS, OWN_IDENTITY], &[]),
         Kind::Emulated(board, _) if board.name == MACHINES[0] => {
-            (&[SCENARIOS, DETAILS, EMULATED, FAILURES, WEB, EMULATED_DETAILS], ALONE)
+            (&[SCENARIOS, DETAILS, EMULATED, FAILURES, WEB, EMULATED_DETAILS], COUNTED_UNCHANGED)
         }
         Kind::Emulated(board, _) if board.name == SMALLEST => (&[SCENARIOS, EMULATED], &[]),
         Kind::Emulated(board, _) if board.package == WEB_PACKAGE => {
-            (&[SCENARIOS, EMULATED, FAILURES, WEB, OWN_IDENTITY], ALONE)
+            (&[SCENARIOS, EMULATED, FAILURES, WEB, OWN_IDENTITY], COUNTED_UNCHANGED)
         }
-        Kind::Emulated(..) => (&[SCENARIOS, EMULATED, FAILURES, OWN_IDENTITY, ANNOUNCED], ALONE),
+        Kind::Emulated(..) => (&[SCENARIOS, EMULATED, FAILURES, OWN_IDENTITY, ANNOUNCED], COUNTED),
     };
     let always = lists.iter().flat_map(|list| list.iter().map(|scenario| (scenario, false)));
     always.chain(alone.iter().map(|scenario| (scenario, true)))

@@ -141,8 +141,10 @@ async fn stretch(key: &TransferKey, salt: &[u8; 32], iterations: u32, secret: &m
 async fn decapsulate(hpke: &HpkeSecret, encapsulation: &[u8]) -> Result<Secret, HpkeError> {
     let mut decapsulation = Decapsulation::new();
     decapsulation.begin(hpke, encapsulation)?;
+    yield_now().await;
     while !decapsulation.step() {
         yield_now().await;
     }
+    yield_now().await;
     decapsulation.finish(hpke, encapsulation)
 }
