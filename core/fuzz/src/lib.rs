@@ -14,6 +14,7 @@ mod simulation;
 #[allow(dead_code)]
 mod source;
 
+pub mod announce;
 pub mod archive;
 pub mod certificate;
 mod cipher;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use waft_fuzz::{
-    archive, certificate, identity, journal, pairing, replay, sealed, seed, session, settings, text, wire,
+    announce, archive, certificate, identity, journal, pairing, replay, sealed, seed, session, settings, text, wire,
 };
 
 /// Most edits by which an input differs from one of the corpus.
@@ -159,4 +159,9 @@ fn journal_inputs() {
 #[test]
 fn certificate_inputs() {
     run("certificate", certificate::run, 200_000);
+}
+
+#[test]
+fn announce_inputs() {
+    run("announce", announce::run, 500_000);
 }

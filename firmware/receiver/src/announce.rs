@@ -8,10 +8,12 @@
 //! ```
 //!
 //! Everything that is sent goes to the multicast group. So a stranger can neither have the board send packets to a third
-//! party, nor have it wait for an address that does not answer. Queries of programs that do not listen to the group, which
-//! RFC 6762 calls legacy ones, get no answer.
+//! party, nor have it wait for an address that does not answer. Queries to the board's own address, and those of programs that
+//! do not listen to the group, which RFC 6762 calls legacy ones, get no answer. The work for queries is bounded: see
+//! [`schedule`] and [`message`].
 
 mod message;
+mod schedule;
 
 use core::future::pending;
 use core::net::Ipv4Addr;
@@ -27,6 +29,7 @@ use waft_core::session::Clock;
 use crate::board::Board;
 use crate::operator::{Control, Operator};
 use message::Announcement;
+use schedule::{SECOND_MS, Schedule};
 
 /// The group and the port of multicast DNS.
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
@@ -35,10 +38,6 @@ const PORT: u16 = 5353;
 pub const GROUP_MAC: [u8; 6] = [0x01, 0x00, 0x5e, 0x00, 0x00, 0xfb];
 /// Receivers of multicast DNS may ignore what was routed, which has a smaller number of hops left.
 const HOPS: u8 = 255;
-/// The time between two looks at what is to be announced, and the least between two announcements, in milliseconds.
-const SECOND_MS: u64 = 1_000;
-/// How often something new is announced.
-const REPEATS: u8 = 2;
 /// The longest query that is read. Longer ones, which do not fit an Ethernet frame, are left out.
 const QUERY_MAX: usize = 1472;
 /// The number of packets that wait to be read.
@@ -73,6 +72,10 @@ impl Default for Buffers {
     }
 }
 
+/// How long it takes at most until the announcement is withdrawn after a factory reset, in milliseconds.
+#[cfg(feature = "console")]
+pub(crate) const WITHDRAWN_MS: u64 = SECOND_MS + SEND_TIMEOUT.as_millis();
+
 /// An operator that announces the board beside what another operator does, as long as the board's policy says so. It needs a
 /// socket of the stack, and the driver has to pass frames to [`GROUP_MAC`].
 pub struct Announcing<'a, O> {
@@ -94,59 +97,74 @@ impl<B: Board, O: Operator<B>> Operator<B> for Announcing<'_, O> {
     }
 }
 
+/// Whether a message of multicast DNS asks for the records of the board with this id.
+pub fn is_asked_by(id: &DeviceId, query: &[u8]) -> bool {
+    message::is_query(query) && Announcement::new(*id).is_asked_by(query)
+}
+
 async fn announce<B: Board>(control: &Control<'_, B>, stack: Stack<'_>, buffers: &mut Buffers) -> ! {
     let Ok(identity) = control.identity else { pending().await };
     let Buffers { queries, received, answers, sent } = buffers;
     let mut socket = UdpSocket::new(stack, queries, received, answers, sent);
     socket.set_hop_limit(Some(HOPS));
-    // Both can fail only if the application has used up what the stack has: ports and groups.
-    if socket.bind(PORT).is_err() || stack.join_multicast_group(GROUP).is_err() {
+    if socket.bind(PORT).is_err() {
+        // Another socket of the application has the port.
         pending().await
     }
     let id = DeviceId::of(&identity.certificate_hash());
+    let mut schedule = Schedule::new();
     let mut current = None;
-    let mut repeats = 0;
-    // When the announcement was sent, and when it is sent again for a query.
-    let (mut sent_at, mut answer_at) = (0, None);
     loop {
         let now = control.clock.now();
         let address = stack.config_v4().filter(|_| stack.is_link_up()).map(|config| config.address.address());
-        let wanted = address.filter(|_| control.policy().is_some_and(|policy| policy.announce)).map(|address| {
+        take_part(stack, address.is_some());
+        let is_wanted = !control.is_reset() && control.policy().is_some_and(|policy| policy.announce);
+        let wanted = address.filter(|_| is_wanted).map(|address| {
             let pairing = control.is_pairing_open().then_some(identity.name.as_str());
-            Announcement { id, address, pairing }
+            Announcement { address, pairing, ..Announcement::new(id) }
         });
         if wanted != current {
-            if let (Some(current), Some(_), None) = (current, address, wanted) {
-                send(&socket, &current.withdrawn()).await;
+            if let (Some(gone), Some(_), None) = (current, address, wanted) {
+                send(&socket, &gone.goodbye()).await;
             }
-            (current, repeats, answer_at) = (wanted, REPEATS, None);
+            current = wanted;
+            schedule.changed(current.is_some());
         }
         if let Some(current) = &current
-            && now >= sent_at + SECOND_MS
-            && (repeats > 0 || answer_at.is_some_and(|at| now >= at))
+            && schedule.is_due(now)
         {
             send(&socket, &current.records()).await;
-            (sent_at, answer_at) = (now, None);
-            repeats = repeats.saturating_sub(1);
+            schedule.sent(now);
         }
-        let next = answer_at.unwrap_or(now + SECOND_MS).max(sent_at + SECOND_MS).min(now + SECOND_MS);
+        let next = schedule.next(now);
         let query = socket.recv_from_with(|query, from| {
-            let is_asked = current.as_ref().is_some_and(|current| current.is_asked_by(query));
-            if is_asked && from.endpoint.port == PORT {
-                answer_at.get_or_insert(control.clock.now() + delay(&id));
+            let Some(current) = &current else { return };
+            let now = control.clock.now();
+            if from.local_address == Some(GROUP.into())
+                && from.endpoint.port == PORT
+                && message::is_query(query)
+                && schedule.takes_query(now)
+                && current.is_asked_by(query)
+            {
+                schedule.answer(now, &id);
             }
         });
         select(query, control.clock.sleep_until(next)).await;
     }
 }
 
-/// How long an answer waits, in milliseconds: 20 to 120, and another time on each board, since all of them get the query at
-/// once. RFC 6762, section 6.
-fn delay(id: &DeviceId) -> u64 {
-    20 + id.as_str().bytes().map(u64::from).sum::<u64>() % 100
+/// Joins the group while the board has an address, and leaves it otherwise. The message that tells switches of it is sent only
+/// by a board with an address.
+fn take_part(stack: Stack<'_>, has_address: bool) {
+    // It fails only if the application has joined as many groups as the stack takes. Then queries are not heard.
+    let _ = match (has_address, stack.has_multicast_group(GROUP)) {
+        (true, false) => stack.join_multicast_group(GROUP),
+        (false, true) => stack.leave_multicast_group(GROUP),
+        _ => Ok(()),
+    };
 }
 
 async fn send(socket: &UdpSocket<'_>, message: &[u8]) {
-    // What is lost is sent again for the next query.
+    // Like a packet that the network loses: announcements are repeated.
     let _ = with_timeout(SEND_TIMEOUT, socket.send_to(message, (GROUP, PORT))).await;
 }

@@ -349,6 +349,12 @@ impl<'a, B: Board> Control<'a, B> {
         self.state.close_pairing()
     }
 
+    /// Whether a factory reset has begun.
+    #[cfg(feature = "announce")]
+    pub(crate) fn is_reset(&self) -> bool {
+        self.state.is_reset.get()
+    }
+
     /// Whether pairing is open.
     pub fn is_pairing_open(&self) -> bool {
         self.state.is_pairing_open(self.clock.now())
@@ -408,7 +414,11 @@ impl<'a, B: Board> Control<'a, B> {
         if let Change::Reset = change {
             self.state.close_pairing();
         }
+        #[cfg(feature = "announce")]
+        let is_reset = matches!(change, Change::Reset);
         let changed = settings.change(change, self.identity.ok().map(|identity| &identity.senders)).await;
+        #[cfg(feature = "announce")]
+        self.state.is_reset.set(self.state.is_reset.get() || is_reset && changed.is_ok());
         // After a reset, the sender of the session is not trusted any more.
         self.state.sender_removed.signal(());
         self.state.wake.signal(());

@@ -89,10 +89,10 @@ fn what_was_asked_for_stands_in_the_image() {
     let own = world.laptop.certificate();
     let network = ["--hostname", "attic-1", "--address", "192.0.2.9/24", "--gateway", "192.0.2.1", "--dns", "9.9.9.9"];
     let senders = ["--sender", certificate.to_str().unwrap(), "--sender", own.to_str().unwrap()];
-    let call = provisioning(&world, &["--no-code", "--sealed-key", "--allow-older"]);
+    let call = provisioning(&world, &["--no-code", "--sealed-key", "--allow-older", "--no-announce"]);
     call.with(|call| call.args(network).args(senders)).run().succeeded();
     let board = image(&world);
-    assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true, announce: true });
+    assert_eq!(board.policy, Policy { code: false, key: KeyPolicy::Sealed, allow_older: true, announce: false });
     assert_eq!(board.network.hostname, "attic-1");
     let (gateway, dns) = (Some([192, 0, 2, 1]), Some([9, 9, 9, 9]));
     assert_eq!(board.network.address, Address::Static { address: [192, 0, 2, 9], prefix: 24, gateway, dns });

@@ -1,4 +1,9 @@
 //! The messages of multicast DNS: a board's records, and the queries that ask for them. RFC 6762 and 6763.
+//!
+//! A name in a query may consist of 255 pointers. So the number of names that are read is bounded, and with it the work: about a
+//! million instructions for the worst message.
+//!
+//! Not answered are queries for the list of all service types (RFC 6763, section 9), and negative ones (RFC 6762, section 6.1).
 
 use core::net::Ipv4Addr;
 
@@ -16,10 +21,15 @@ use crate::identity::NAME_MAX;
 /// The longest message.
 pub(super) const MAX: usize = 384;
 
-/// The bit of a record's class that says: this replaces what is known of that name and type.
-const REPLACES: u16 = 0x8000;
-/// The bit of a question's class that asks for an answer to the address of the one who asks.
-const UNICAST: u16 = 0x8000;
+/// The bit of a record's class that says: this replaces what is known of that name and type. RFC 6762, section 10.2.
+const CACHE_FLUSH: u16 = 0x8000;
+/// The bit of a question's class that asks for an answer to the address of the querier. RFC 6762, section 5.4.
+const UNICAST_RESPONSE: u16 = 0x8000;
+/// The most questions of a query that is examined, and the most of its known answers that are.
+const QUESTIONS: u16 = 32;
+const KNOWN_ANSWERS: usize = 8;
+/// Bytes of a message's header.
+const HEADER: usize = 12;
 /// For how many seconds a record counts: one with an address or a port, and any other.
 const HOST_TTL: u32 = 120;
 const TTL: u32 = 4_500;
@@ -33,13 +43,21 @@ pub(super) struct Announcement<'a> {
     pub(super) pairing: Option<&'a str>,
 }
 
+/// Bytes of the longest name, that of an instance, and of the longest text. No record is longer than its name, 10 bytes, and
+/// twice the longest name.
+const NAME: usize = 1 + ID_LEN + 1 + SERVICE[0].len() + 1 + SERVICE[1].len() + 1 + DOMAIN.len() + 1;
+const TEXT: usize = 1 + VERSION_KEY.len() + 2 + 1 + PAIRING_KEY.len() + 1 + NAME_MAX;
+const _: () = assert!(HEADER + 4 * (NAME + 10) + 2 * NAME + TEXT + 16 <= MAX && VERSION < 10);
+/// The domain of multicast DNS.
+const DOMAIN: &str = "local";
+
 /// A name as DNS writes it: each label after its length, up to an empty one.
-struct Labels(Vec<u8, { 1 + ID_LEN + 1 + 5 + 1 + 4 + 1 + 5 + 1 }>);
+struct Labels(Vec<u8, NAME>);
 
 impl Labels {
     fn new(labels: &[&str]) -> Self {
         let mut bytes = Vec::new();
-        for label in labels.iter().chain(&["local", ""]) {
+        for label in labels.iter().chain(&[DOMAIN, ""]) {
             let fits = bytes.push(label.len() as u8).is_ok() && bytes.extend_from_slice(label.as_bytes()).is_ok();
             debug_assert!(fits, "the longest name is that of an instance");
         }
@@ -51,21 +69,32 @@ impl Labels {
     }
 }
 
+/// Whether a message is a query, by its header.
+pub(super) fn is_query(message: &[u8]) -> bool {
+    Message::from_slice(message)
+        .is_ok_and(|message| !message.header().qr() && message.header().opcode() == Opcode::QUERY)
+}
+
 impl Announcement<'_> {
+    /// The announcement of a board that has no address yet.
+    pub(super) fn new(id: DeviceId) -> Self {
+        Self { id, address: Ipv4Addr::UNSPECIFIED, pairing: None }
+    }
+
     /// The message that announces the board.
     pub(super) fn records(&self) -> Vec<u8, MAX> {
         self.message(TTL, HOST_TTL)
     }
 
-    /// The message that withdraws the announcement.
-    pub(super) fn withdrawn(&self) -> Vec<u8, MAX> {
+    /// The message that withdraws the announcement. RFC 6762, section 10.1.
+    pub(super) fn goodbye(&self) -> Vec<u8, MAX> {
         self.message(0, 0)
     }
 
     fn message(&self, ttl: u32, host_ttl: u32) -> Vec<u8, MAX> {
         let [service, instance, host] = self.names();
         let [service, instance, host] = [service.name(), instance.name(), host.name()];
-        let unique = Class::from_int(Class::IN.to_int() | REPLACES);
+        let unique = Class::from_int(Class::IN.to_int() | CACHE_FLUSH);
         let text = self.text();
         let compose = || {
             let mut message = MessageBuilder::from_target(Vec::new()).ok()?;
@@ -84,7 +113,7 @@ impl Announcement<'_> {
     }
 
     /// The strings of the TXT record, each after its length.
-    fn text(&self) -> Vec<u8, { 64 + NAME_MAX }> {
+    fn text(&self) -> Vec<u8, TEXT> {
         let mut text = Vec::new();
         let mut push = |key: &str, value: &[u8]| {
             let length = key.len() + 1 + value.len();
@@ -106,7 +135,8 @@ impl Announcement<'_> {
         [Labels::new(&[service, protocol]), Labels::new(&[id, service, protocol]), Labels::new(&[id])]
     }
 
-    /// Whether a message asks for one of the records. Not if it only asks for instances, and contains this one.
+    /// Whether a query asks for one of the records. Not if it only asks for instances, and contains this one: known-answer
+    /// suppression, RFC 6762, section 7.1.
     pub(super) fn is_asked_by(&self, query: &[u8]) -> bool {
         self.parse(query).unwrap_or(false)
     }
@@ -114,7 +144,7 @@ impl Announcement<'_> {
     /// `None` for a message that is malformed.
     fn parse(&self, query: &[u8]) -> Option<bool> {
         let message = Message::from_slice(query).ok()?;
-        if message.header().qr() || message.header().opcode() != Opcode::QUERY {
+        if message.header_counts().qdcount() > QUESTIONS {
             return Some(false);
         }
         let [service, instance, host] = self.names();
@@ -123,7 +153,7 @@ impl Announcement<'_> {
         for question in message.question() {
             let question = question.ok()?;
             let (name, kind) = (question.qname(), question.qtype());
-            let class = Class::from_int(question.qclass().to_int() & !UNICAST);
+            let class = Class::from_int(question.qclass().to_int() & !UNICAST_RESPONSE);
             let is = |wanted: &[Rtype]| wanted.contains(&kind) || kind == Rtype::ANY;
             if class != Class::IN && class != Class::ANY {
                 continue;
@@ -137,11 +167,10 @@ impl Announcement<'_> {
             return Some(false);
         }
         let known = message.answer().ok()?;
-        let known = known.limit_to::<Ptr<_>>().filter_map(Result::ok);
-        Some(!known.into_iter().any(|record| {
-            record.owner().name_eq(service)
-                && record.data().ptrdname().name_eq(instance)
-                && record.ttl().as_secs() >= TTL / 2
+        Some(!known.take(KNOWN_ANSWERS).filter_map(Result::ok).any(|record| {
+            let is_fresh = record.ttl().as_secs() >= TTL / 2 && record.owner().name_eq(service);
+            let data = record.into_record::<Ptr<_>>().ok().flatten().filter(|_| is_fresh);
+            data.is_some_and(|record| record.data().ptrdname().name_eq(instance))
         }))
     }
 }

@@ -9,6 +9,8 @@ use waft_core::session::own_frame::own_frame;
 use super::Dialogue;
 use super::terminal::{PIECE, whole};
 use super::text::{self, Bytes, Files};
+#[cfg(feature = "announce")]
+use crate::announce::WITHDRAWN_MS;
 use crate::board::{Board, Load, Stack};
 use crate::identity::{Identity, KeyPolicy, Policy};
 use crate::operator::{Change, ChangeError, PairError, UntrustError};
@@ -338,6 +340,9 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         self.terminal.print(text).await;
         if changed.is_ok() {
             self.terminal.flush().await;
+            // The board does not come back with the same identity.
+            #[cfg(feature = "announce")]
+            self.control.clock().sleep_until(self.control.clock().now() + WITHDRAWN_MS).await;
             self.control.restart();
         }
     }

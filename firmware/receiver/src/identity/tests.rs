@@ -91,7 +91,7 @@ fn an_image_is_read_back() {
     assert_eq!((wifi.ssid.as_str(), &wifi.passphrase[..]), ("home", &b"open sesame"[..]));
 
     let mut plain = example();
-    plain.policy = Policy { code: false, key: KeyPolicy::Typed, allow_older: true, announce: true };
+    plain.policy = Policy { code: false, key: KeyPolicy::Typed, allow_older: true, announce: false };
     plain.network = Network { address: Address::Dhcp, wifi: None, ..plain.network };
     let read = Identity::parse(&encoded(&plain)).unwrap();
     assert_eq!((read.policy, read.network.address, read.network.wifi.is_none()), (plain.policy, Address::Dhcp, true));

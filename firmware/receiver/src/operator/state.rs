@@ -58,6 +58,9 @@ pub(crate) struct OperatorState {
     is_dirty: Cell<bool>,
     /// The sender of the running session, once it is authenticated.
     pub(crate) sender: Cell<Option<CertificateHash>>,
+    /// Whether a factory reset has begun.
+    #[cfg(feature = "announce")]
+    pub(crate) is_reset: Cell<bool>,
     /// Ends the running session if its sender is no longer trusted.
     pub(crate) sender_removed: Signal<NoopRawMutex, ()>,
     /// Wakes the receiver between sessions: the list of trusted senders changed, or the user wants to pair.
@@ -85,6 +88,8 @@ impl OperatorState {
             answer: Signal::new(),
             is_dirty: Cell::new(false),
             sender: Cell::new(None),
+            #[cfg(feature = "announce")]
+            is_reset: Cell::new(false),
             sender_removed: Signal::new(),
             wake: Signal::new(),
             pairing: RefCell::new(None),

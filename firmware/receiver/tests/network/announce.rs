@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use waft::identity::Identity as Keys;
 use waft_core::discovery::DeviceId;
 
-use crate::board::{Fixture, Laptop, boot, fixed};
+use crate::board::{BOARD, Fixture, Laptop, boot, fixed};
 use crate::support::board;
 
 const GROUP: Ipv4Address = Ipv4Address::new(224, 0, 0, 251);
@@ -46,10 +46,10 @@ impl Listener {
         self.hears_within(Duration::from_secs(5)).await.expect("something is announced")
     }
 
-    /// What a change causes: two announcements, of which this returns one.
-    async fn hears_twice(&self) -> Heard {
-        let [first, second] = [self.hears().await, self.hears().await];
-        assert_eq!(first.0, second.0);
+    /// What a change causes: three announcements, of which this returns one.
+    async fn hears_thrice(&self) -> Heard {
+        let [first, second, third] = [self.hears().await, self.hears().await, self.hears().await];
+        assert_eq!([&first.0, &second.0], [&second.0, &third.0]);
         first
     }
 
@@ -98,7 +98,7 @@ async fn announcing(is_silent: bool, test: impl AsyncFnOnce(Fixture, Listener)) 
 #[tokio::test(start_paused = true)]
 async fn a_board_announces_itself_and_answers() {
     announcing(false, async |_, listener| {
-        let heard = listener.hears_twice().await;
+        let heard = listener.hears_thrice().await;
         assert_eq!((heard.address(), heard.seconds()), ([192, 168, 7, 2], 120));
         assert!(heard.has(b"\x03v=1") && !heard.has(b"pair=") && !heard.has(b"kitchen"));
         listener.hears_nothing().await;
@@ -114,14 +114,14 @@ async fn a_board_announces_itself_and_answers() {
 #[tokio::test(start_paused = true)]
 async fn a_new_address_is_announced() {
     announcing(false, async |fixture, listener| {
-        listener.hears_twice().await;
+        listener.hears_thrice().await;
         fixture.board.set_config_v4(fixed([192, 168, 7, 9]).ipv4);
-        assert_eq!(listener.hears_twice().await.address(), [192, 168, 7, 9]);
+        assert_eq!(listener.hears_thrice().await.address(), [192, 168, 7, 9]);
         // The cable is pulled, and plugged in again.
         fixture.laptop.port.plug(false);
         sleep(Duration::from_secs(10)).await;
         fixture.laptop.port.plug(true);
-        assert_eq!(listener.hears_twice().await.address(), [192, 168, 7, 9]);
+        assert_eq!(listener.hears_thrice().await.address(), [192, 168, 7, 9]);
         listener.hears_nothing().await;
     })
     .await;
@@ -130,11 +130,11 @@ async fn a_new_address_is_announced() {
 #[tokio::test(start_paused = true)]
 async fn the_name_is_announced_while_pairing_is_open() {
     announcing(false, async |mut fixture, listener| {
-        listener.hears_twice().await;
+        listener.hears_thrice().await;
         fixture.user.types("pair").await;
-        assert!(listener.hears_twice().await.has(b"pair=kitchen"));
+        assert!(listener.hears_thrice().await.has(b"pair=kitchen"));
         fixture.user.types("decline").await;
-        assert!(!listener.hears_twice().await.has(b"pair="));
+        assert!(!listener.hears_thrice().await.has(b"pair="));
         listener.hears_nothing().await;
     })
     .await;
@@ -147,7 +147,7 @@ async fn the_policy_turns_it_off_and_on() {
         listener.hears_nothing().await;
         fixture.user.types("policy announce on").await;
         fixture.user.sees("; announced on the network").await;
-        listener.hears_twice().await;
+        listener.hears_thrice().await;
         fixture.user.types("policy announce off").await;
         fixture.user.sees("; not announced on the network").await;
         assert_eq!(listener.hears().await.seconds(), 0);
@@ -157,11 +157,23 @@ async fn the_policy_turns_it_off_and_on() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_factory_reset_withdraws_the_announcement() {
+    announcing(false, async |mut fixture, listener| {
+        listener.hears_thrice().await;
+        fixture.user.types("factory-reset yes").await;
+        fixture.user.sees("Wiped").await;
+        assert_eq!(listener.hears().await.seconds(), 0);
+        listener.hears_nothing().await;
+    })
+    .await;
+}
+
 /// Many queries cause one announcement a second at most, and it goes to the group, wherever they come from.
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_queries_is_not_amplified() {
     announcing(false, async |fixture, listener| {
-        listener.hears_twice().await;
+        listener.hears_thrice().await;
         let begin = Instant::now();
         let flood = async {
             for _ in 0..2_000 {
@@ -179,9 +191,11 @@ async fn a_flood_of_queries_is_not_amplified() {
         let (_, count) = tokio::join!(flood, listening);
         let seconds = begin.elapsed().as_secs();
         assert!(count >= 5 && count <= seconds, "{count} in {seconds} seconds");
-        // A program that does not listen to the group gets nothing, and nobody else does on its behalf.
+        // A query from another port, or to the board's own address, causes no announcement.
         let legacy = fixture.laptop.datagrams(40_000, GROUP);
         legacy.send_to(QUERY, (GROUP, PORT)).await.unwrap();
+        listener.hears_nothing().await;
+        listener.socket.send_to(QUERY, (Ipv4Address::from(BOARD), PORT)).await.unwrap();
         listener.hears_nothing().await;
     })
     .await;

@@ -9,6 +9,7 @@ use embassy_rp::pio::{self, Pio};
 use embassy_rp::{bind_interrupts, dma};
 use embassy_time::{Duration, with_timeout};
 use static_cell::StaticCell;
+#[cfg(feature = "announce")]
 use waft_receiver::announce;
 use waft_receiver::wifi::RadioFault;
 use waft_rp::absent::Optional;
@@ -87,7 +88,10 @@ impl NetworkDevice {
         spawner.spawn(radio(runner).expect("it is spawned once"));
         control.init(REGULATIONS).await;
         // The chip drops frames to other groups.
-        control.add_multicast_address(announce::GROUP_MAC).await;
+        #[cfg(feature = "announce")]
+        if control.add_multicast_address(announce::GROUP_MAC).await.is_err() {
+            defmt::warn!("the radio takes no group: queries of multicast DNS are not heard");
+        }
         // Less delay for a transfer; the board is not powered by a battery.
         control.set_power_management(cyw43::PowerManagementMode::Performance).await;
         (device, control)

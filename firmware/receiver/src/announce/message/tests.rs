@@ -59,7 +59,7 @@ fn query(flags: u16, questions: &[(&[u8], u16, u16)], known: &[Vec<u8>]) -> Vec<
 fn the_records_are_those_of_the_protocol() {
     assert_eq!(announcement(None).records(), *expected([4500, 120], b"\x03v=1"));
     assert_eq!(announcement(Some("kitchen")).records(), *expected([4500, 120], b"\x03v=1\x0cpair=kitchen"));
-    assert_eq!(announcement(None).withdrawn(), *expected([0, 0], b"\x03v=1"));
+    assert_eq!(announcement(None).goodbye(), *expected([0, 0], b"\x03v=1"));
 }
 
 #[test]
@@ -109,9 +109,9 @@ fn one_question_of_several_is_enough() {
 fn messages_that_are_not_queries_are_ignored() {
     let question: (&[u8], u16, u16) = (SERVICE_NAME, 12, 1);
     for flags in [0x8400, 0x8000, 0x2800] {
-        assert!(!announcement(None).is_asked_by(&query(flags, &[question], &[])), "{flags:#x}");
+        assert!(!is_query(&query(flags, &[question], &[])), "{flags:#x}");
     }
-    assert!(!announcement(None).is_asked_by(&announcement(None).records()));
+    assert!(is_query(&query(0, &[question], &[])) && !is_query(&announcement(None).records()) && !is_query(&[0; 11]));
 }
 
 #[test]
@@ -124,8 +124,22 @@ fn an_answer_that_is_known_is_not_repeated() {
     assert!(asked(&[other.clone()]));
     assert!(!asked(&[other.clone(), known(2250)]));
     assert!(asked(&[other, known(2249)]));
-    // Who asks for the records of the instance does not have them.
+    // A querier that asks for the records of the instance does not have them.
     assert!(announcement.is_asked_by(&query(0, &[question, (INSTANCE, 33, 1)], &[known(4500)])));
+}
+
+/// Reading names can take long, since each may consist of many pointers.
+#[test]
+fn a_message_with_many_names_is_not_read_to_its_end() {
+    let announcement = announcement(None);
+    let most = |count| std::vec![(SERVICE_NAME, 12, 1); count];
+    assert!(announcement.is_asked_by(&query(0, &most(32), &[])));
+    assert!(!announcement.is_asked_by(&query(0, &most(33), &[])));
+    // An answer that is known counts among the first ones only.
+    let other = record(HOST, 1, 1, 4500, &[0; 4]);
+    let known = |before| [std::vec![other.clone(); before], std::vec![record(SERVICE_NAME, 12, 1, 4500, INSTANCE)]];
+    assert!(!announcement.is_asked_by(&query(0, &most(1), &known(7).concat())));
+    assert!(announcement.is_asked_by(&query(0, &most(1), &known(8).concat())));
 }
 
 #[test]
