@@ -121,7 +121,7 @@ fn an_answer_that_is_known_is_not_repeated() {
     let other = record(SERVICE_NAME, 12, 1, 4500, b"\x0aVTB2F8KPRG\x05_waft\x04_tcp\x05local\0");
     let known = |seconds| record(SERVICE_NAME, 12, 1, seconds, INSTANCE);
     let asked = |known: &[Vec<u8>]| announcement.is_asked_by(&query(0, &[question], known));
-    assert!(asked(&[other.clone()]));
+    assert!(asked(std::slice::from_ref(&other)));
     assert!(!asked(&[other.clone(), known(2250)]));
     assert!(asked(&[other, known(2249)]));
     // A querier that asks for the records of the instance does not have them.
