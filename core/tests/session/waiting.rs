@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use waft_core::limits::{CODE_MS, IDLE_MS, LINGER_MS, WORKING_CAP_MS};
+use waft_core::limits::{CODE_MS, IDLE_MS, LINGER_MS, WORKING_CAP_MS, WORKING_MS};
 use waft_core::sealed::SoftCipher;
 use waft_core::session::sender::SendError;
 use waft_core::session::{Misbehaviour, SessionError, receiver, sender};
@@ -146,6 +146,28 @@ fn either_user_interrupts_at_once_whatever_is_slow() {
             assert!((at..=at + LINGER_MS).contains(&ended), "{what} at {side}: {ended}");
         }
     }
+}
+
+/// A message of the receiver comes after the sender's user has interrupted in the middle of a frame.
+#[test]
+fn a_sender_that_is_interrupted_in_a_frame_completes_it_although_a_message_comes() {
+    // The receiver sends `Working` after 5 s, makes room for the rest of the frame after its eighth write, at 5.2 s, and
+    // reads `Cancel` before the sender stops waiting for it.
+    let at = WORKING_MS - 50;
+    let mut fixture = slow_store(650, 0);
+    fixture.interrupt(0, at);
+    let ends = fixture.connect();
+    let reason = Cancel::Interrupted;
+    assert_eq!(ends, (Err(SessionError::Cancelled(reason).into()), Err(SessionError::PeerCancelled(reason))));
+    assert!(fixture.sender_user.events.contains(&sender::Event::Working(Stage::Storing)));
+
+    // The receiver takes no more of the frame, and its messages do not make the user wait longer.
+    let mut fixture = slow_store(IDLE_MS, 0);
+    fixture.interrupt(0, at);
+    let ends = fixture.connect();
+    assert_eq!(ends, (Err(SessionError::Cancelled(reason).into()), Err(SessionError::Disconnected)));
+    assert!(fixture.sender_user.events.contains(&sender::Event::Working(Stage::Storing)));
+    assert_eq!(fixture.sender_ended_at, at + 500);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Whatever the sender waits for, it also receives messages and notices when its user interrupts. PROTOCOL.md,
 //! section 6 ("Deadlines").
 
-use core::future::{Future, pending};
+use core::future::Future;
 use core::pin::pin;
 
 use embassy_futures::select::{Either3, Either4, select3, select4};
@@ -132,45 +132,61 @@ impl<'s, E: Environment> Dialogue<'s, E> {
         self.send_frame(length).await
     }
 
-    /// Sends the frame at the front of the frame buffer. Messages from the receiver renew the deadline, so that a slow
-    /// receiver gets the time that it needs.
+    /// Sends the frame at the front of the frame buffer. A user who interrupts ends it only after [`GRACE_MS`], because
+    /// `Cancel` can be sent only after a complete frame.
     async fn send_frame(&mut self, length: usize) -> Result<(), SessionError> {
         self.channel.begin_frame()?;
-        let cap = self.channel.after(WORKING_CAP_MS);
-        let mut until = self.channel.after(IDLE_MS).min(cap);
-        let mut sent = 0;
-        let mut is_interrupted = false;
-        loop {
-            let rest = &self.frame[sent..length];
-            let user = async {
-                match is_interrupted {
-                    true => pending().await,
-                    false => self.operator.interrupted().await,
-                }
-            };
-            match self.channel.write_some(rest, until, user).await {
-                Ok(Written::Bytes(_)) if rest.is_empty() => break,
-                Ok(Written::Bytes(count)) => sent += count,
-                Ok(Written::Readable) => {
-                    self.receive_progress().await?;
-                    until = self.channel.after(IDLE_MS).min(cap);
-                }
-                // `Cancel` can be sent only after a complete frame.
-                Err(SessionError::Cancelled(_)) if !is_interrupted => {
-                    is_interrupted = true;
-                    until = self.channel.after(GRACE_MS).min(until);
-                }
-                Err(_) if is_interrupted => return Err(SessionError::Cancelled(Cancel::Interrupted)),
-                Err(error) => return Err(error),
-            }
+        let mut grace_until = None;
+        let written = self.write_frame(length, &mut grace_until).await;
+        let is_interrupted = grace_until.is_some();
+        match written {
+            Err(SessionError::Disconnected | SessionError::TimedOut) if is_interrupted => {}
+            Err(error) => return Err(error),
+            Ok(()) => self.channel.end_frame(),
         }
-        self.channel.end_frame();
         if is_interrupted { Err(SessionError::Cancelled(Cancel::Interrupted)) } else { Ok(()) }
     }
 
-    /// Receives a message while this side is busy. Only keep-alives and progress are allowed here.
+    /// Writes the frame at the front of the frame buffer. Messages from the receiver renew the deadline, so that a slow
+    /// receiver gets the time that it needs; they do not extend the grace period of a user who interrupted.
+    async fn write_frame(&mut self, length: usize, grace_until: &mut Option<u64>) -> Result<(), SessionError> {
+        let clock = self.channel.clock();
+        let cap = self.channel.after(WORKING_CAP_MS);
+        let mut until = self.channel.after(IDLE_MS).min(cap);
+        let mut sent = 0;
+        loop {
+            let rest = &self.frame[sent..length];
+            let interrupted = grace_over(self.operator, clock, grace_until);
+            match self.channel.write_some(rest, until, interrupted).await? {
+                Written::Bytes(_) if rest.is_empty() => return Ok(()),
+                Written::Bytes(count) => sent += count,
+                Written::Readable => {
+                    self.receive_progress_in_frame(grace_until).await?;
+                    until = self.channel.after(IDLE_MS).min(cap);
+                }
+            }
+        }
+    }
+
+    /// Receives a message while this side is busy.
     async fn receive_progress(&mut self) -> Result<(), SessionError> {
-        match decode(self.receive_payload().await?)? {
+        let message = decode(self.receive_payload().await?)?;
+        self.handle_progress(message)
+    }
+
+    /// Receives a message in the middle of a frame of this side. A user who interrupts ends that only at `grace_until`.
+    async fn receive_progress_in_frame(&mut self, grace_until: &mut Option<u64>) -> Result<(), SessionError> {
+        let (clock, until) = (self.channel.clock(), self.channel.after(IDLE_MS));
+        let message = {
+            let interrupted = pin!(grace_over(self.operator, clock, grace_until));
+            decode(self.channel.receive_message(&mut self.message, until, interrupted).await?)?
+        };
+        self.handle_progress(message)
+    }
+
+    /// Handles a message that came while this side was busy. Only keep-alives and progress are allowed then.
+    fn handle_progress(&mut self, message: FromReceiver) -> Result<(), SessionError> {
+        match message {
             FromReceiver::Working(stage) => self.operator.event(Event::Working(stage)),
             FromReceiver::Progress { durable } => self.show_durable(durable)?,
             other => return not_expected(other),
@@ -213,6 +229,19 @@ impl<'s, E: Environment> Dialogue<'s, E> {
             }
         }
     }
+}
+
+/// Completes [`GRACE_MS`] after the user has interrupted. `until` is the end of that time; `None` until the user
+/// interrupts. Cancel-safe: with the same `until`, a later call continues the same period.
+async fn grace_over(operator: &mut impl Operator, clock: &impl Clock, until: &mut Option<u64>) {
+    let until = match *until {
+        Some(until) => until,
+        None => {
+            operator.interrupted().await;
+            *until.insert(clock.now().saturating_add(GRACE_MS))
+        }
+    };
+    clock.sleep_until(until).await;
 }
 
 /// The error for a message that is not the expected one. `Refused` and `Cancel` are allowed everywhere.
