@@ -17,6 +17,7 @@ mod schedule;
 
 use core::future::pending;
 use core::net::Ipv4Addr;
+use core::pin::pin;
 
 use embassy_futures::join::join;
 use embassy_futures::select::select;
@@ -25,6 +26,7 @@ use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_time::{Duration, with_timeout};
 use waft_core::discovery::DeviceId;
 use waft_core::session::Clock;
+use waft_core::session::own_frame::own_frame;
 
 use crate::board::Board;
 use crate::operator::{Control, Operator};
@@ -93,7 +95,8 @@ impl<'a, O> Announcing<'a, O> {
 
 impl<B: Board, O: Operator<B>> Operator<B> for Announcing<'_, O> {
     async fn run(&mut self, control: &Control<'_, B>) -> ! {
-        join(self.operator.run(control), announce(control, self.stack, self.buffers)).await.0
+        let announcing = pin!(announce(control, self.stack, self.buffers));
+        join(self.operator.run(control), own_frame(announcing)).await.0
     }
 }
 

@@ -1,7 +1,7 @@
 //! The start of the receiver: from devices and a memory map to a receiver that can run.
 
 use core::marker::PhantomData;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 
 use embassy_net::StackResources;
 use embassy_net_driver::Driver;
@@ -19,6 +19,7 @@ use waft_receiver::seed::Ratchet;
 use waft_receiver::settings::Settings;
 use waft_receiver::slots::{Folder, Slots};
 use waft_receiver::tls::suite::ChaCha20Poly1305Sha256;
+use waft_receiver::waft_core::session::own_frame::own_frame;
 use waft_receiver::{Config, Memory, Receiver};
 
 use crate::net::{self, Buffers, Runner, Sockets};
@@ -141,6 +142,26 @@ pub struct Started<E: Driver, F: NorFlash + 'static, L: MeasureLoad> {
 /// Starts a receiver. `identity` reads the board's identity, which may be in the flash, or returns what the program has
 /// read before its tasks ran: that takes less stack. Call it once for each `resources`.
 pub async fn start<
+    E: Driver,
+    T: Trng,
+    F: NorFlash + 'static,
+    L: MeasureLoad,
+    const RX: usize,
+    const TX: usize,
+    const N: usize,
+>(
+    resources: &'static Resources<F, L, RX, TX>,
+    network: &'static mut StackResources<N>,
+    devices: Devices<E, T, F>,
+    map: &Map,
+    identity: impl FnOnce(&mut F) -> Result<&'static Identity, IdentityError>,
+    config: Config<'static, Microcontroller<F, L>>,
+) -> Started<E, F, L> {
+    // The task that calls this goes on to receive, whose stack frames are not to become larger.
+    own_frame(pin!(start_here(resources, network, devices, map, identity, config))).await
+}
+
+async fn start_here<
     E: Driver,
     T: Trng,
     F: NorFlash + 'static,

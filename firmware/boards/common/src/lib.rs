@@ -3,7 +3,7 @@
 //! ```text
 //! reset ──► the program starts its drivers, and takes the `retained` memory
 //!       └─► boot::start    identity, random numbers, TCP/IP, slots, receiver
-//!       └─► tasks!         feed, network, receive; and the application's own
+//!       └─► tasks          feed, network, receive; and the application's own
 //! failure ──► `failure`    report in the `retained` memory, log, reset
 //! ```
 //!

@@ -4,35 +4,16 @@
 
 use embassy_time::Timer;
 use embedded_io_async::{Read, Write};
+use embedded_storage_async::nor_flash::NorFlash;
+#[cfg(feature = "announce")]
+use static_cell::ConstStaticCell;
+#[cfg(feature = "announce")]
+use waft_receiver::announce::{Announcing, Buffers};
 use waft_receiver::console::Console;
 
+use crate::boot::{BoardReceiver, MeasureLoad};
 use crate::net::Sockets;
 use crate::retained;
-
-/// The operator at a console.
-#[cfg(not(feature = "announce"))]
-pub type ConsoleOperator<C> = Console<C>;
-/// The operator at a console, which also announces the board on its network.
-#[cfg(feature = "announce")]
-pub type ConsoleOperator<C> = waft_receiver::announce::Announcing<'static, Console<C>>;
-
-/// The operator of a board with this console. Call it once.
-pub fn operator<C: Read + Write>(console: C, sockets: &Sockets) -> ConsoleOperator<C> {
-    let console = Console::new(console);
-    #[cfg(not(feature = "announce"))]
-    {
-        let _ = sockets;
-        console
-    }
-    #[cfg(feature = "announce")]
-    {
-        use waft_receiver::announce::{Announcing, Buffers};
-
-        static BUFFERS: static_cell::ConstStaticCell<Buffers> = static_cell::ConstStaticCell::new(Buffers::new());
-        let [first, ..] = sockets;
-        Announcing::new(console, first.stack(), BUFFERS.take())
-    }
-}
 
 /// A watchdog that resets the chip when nothing feeds it.
 pub trait Watchdog {
@@ -52,19 +33,36 @@ pub async fn feed(watchdog: &mut impl Watchdog) -> ! {
     }
 }
 
+/// Receives folders, with the console as the operator: it shows the code, and asks for the key. With the feature `announce`
+/// the board also announces itself on its network. Call it once, at the end of the task that started the board: then the
+/// memory that only the start needs is used again.
+pub async fn receive<F: NorFlash + 'static, L: MeasureLoad>(
+    receiver: &'static mut BoardReceiver<F, L>,
+    sockets: &'static mut Sockets,
+    console: impl Read + Write,
+) -> ! {
+    let operator = Console::new(console);
+    #[cfg(feature = "announce")]
+    let operator = {
+        static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
+        let [first, ..] = sockets;
+        Announcing::new(operator, first.stack(), BUFFERS.take())
+    };
+    let mut operator = operator;
+    receiver.run(sockets, &mut operator).await
+}
+
 /// Defines the tasks of a board:
 ///
 /// | task | |
 /// |---|---|
 /// | `feed` | feeds the watchdog, which a hanging executor does not; spawn it first |
 /// | `network` | moves frames between the Ethernet device and TCP/IP |
-/// | `receive` | the receiver: sockets, sessions, store, console; only if `console` is given |
 ///
-/// An application with an operator or a review of its own leaves `console` out, and runs the receiver in a task that calls
-/// [`Receiver::run`](waft_receiver::Receiver::run) or [`Receiver::run_reviewed`](waft_receiver::Receiver::run_reviewed).
+/// The task that started the board ends with [`receive`]. An application with an operator or a review of its own calls
+/// [`Receiver::run`](waft_receiver::Receiver::run) or [`Receiver::run_reviewed`](waft_receiver::Receiver::run_reviewed) there.
 ///
-/// Call it in the program: an image is smaller if the receiver is compiled with the program, not with a library. The crate
-/// depends on `embassy-executor`.
+/// The crate depends on `embassy-executor`.
 #[macro_export]
 macro_rules! tasks {
     (ethernet: $ethernet:ty, watchdog: $watchdog:ty $(,)?) => {
@@ -78,19 +76,6 @@ macro_rules! tasks {
         #[embassy_executor::task]
         pub async fn network(mut runner: $crate::net::Runner<$ethernet>) -> ! {
             runner.run().await
-        }
-    };
-    (flash: $flash:ty, load: $load:ty, ethernet: $ethernet:ty, console: $console:ty, watchdog: $watchdog:ty $(,)?) => {
-        $crate::tasks! { ethernet: $ethernet, watchdog: $watchdog }
-
-        /// Runs the receiver.
-        #[embassy_executor::task]
-        pub async fn receive(
-            receiver: &'static mut $crate::boot::BoardReceiver<$flash, $load>,
-            sockets: &'static mut $crate::net::Sockets,
-            console: $console,
-        ) -> ! {
-            receiver.run(sockets, &mut $crate::tasks::operator(console, sockets)).await
         }
     };
 }

@@ -1,8 +1,8 @@
 //! The receiver on a board with an ESP32.
 //!
 //! ```text
-//! main          determines the reason for the start, starts devices, receiver and tasks:
-//!   feed, network, receive     the tasks of every board
+//! main          determines the reason for the start, starts devices and tasks, and receives folders:
+//!   feed, network              the tasks of every board
 //!   join         joins the Wi-Fi network, again and again
 //!   application  gets each received folder; replace it with your own
 //! ```
@@ -23,6 +23,7 @@ use waft_board::net::ALL_SOCKETS;
 use waft_board::region::Regions;
 use waft_board::retained;
 use waft_board::stack;
+use waft_board::tasks::receive;
 use waft_esp::{flash, start};
 use waft_receiver::Config;
 use waft_receiver::embassy::Uptime;
@@ -30,7 +31,7 @@ use waft_receiver::identity::{IMAGE_MAX, Identity, IdentityError};
 use waft_receiver::wifi::{RadioFault, Station};
 use zeroize::Zeroizing;
 
-use board::{Console, Devices, Storage, Watchdog};
+use board::{Devices, Storage, Watchdog};
 use radio::{Interface, Radio};
 
 include!(concat!(env!("OUT_DIR"), "/map.rs"));
@@ -61,10 +62,10 @@ type Flash = flash::Flash<Storage>;
 
 static RESOURCES: Resources<Flash, (), RX_SIZE, TX_SIZE> = Resources::new();
 
-waft_board::tasks! { flash: Flash, load: (), ethernet: Interface, console: Console, watchdog: Watchdog }
+waft_board::tasks! { ethernet: Interface, watchdog: Watchdog }
 
 #[esp_rtos::main]
-async fn main(spawner: Spawner) {
+async fn main(spawner: Spawner) -> ! {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     static STATION: StaticCell<Station<BoardMutex>> = StaticCell::new();
     stack::paint();
@@ -91,7 +92,7 @@ async fn main(spawner: Spawner) {
         None => station.report_fault(RadioFault::Missing),
     }
     spawner.spawn(application(started.slots).expect("it is spawned once"));
-    spawner.spawn(receive(started.receiver, started.sockets, console).expect("it is spawned once"));
+    receive(started.receiver, started.sockets, console).await
 }
 
 /// Joins the Wi-Fi network, and stays connected.

@@ -24,20 +24,10 @@ pub const TX_SIZE: usize = 896;
 
 static RESOURCES: Resources<Nor, Measured, RX_SIZE, TX_SIZE> = Resources::new();
 
-/// Defines the tasks of the board in a program: [`waft_board::tasks`] for its types. With `tasks!(no receive)` the program
-/// has a task of its own for the receiver.
+/// Defines the tasks of the board in a program: [`waft_board::tasks`] for its types.
 #[macro_export]
 macro_rules! tasks {
     () => {
-        waft_board::tasks! {
-            flash: $crate::drivers::nor::Nor,
-            load: $crate::drivers::executor::Measured,
-            ethernet: &'static mut $crate::drivers::ethernet::Ethernet,
-            console: $crate::drivers::console::Console,
-            watchdog: $crate::drivers::watchdog::Watchdog,
-        }
-    };
-    (no receive) => {
         waft_board::tasks! {
             ethernet: &'static mut $crate::drivers::ethernet::Ethernet,
             watchdog: $crate::drivers::watchdog::Watchdog,
@@ -47,8 +37,6 @@ macro_rules! tasks {
 
 /// The configuration of this board's receiver.
 pub type BoardConfig = Config<'static, boot::Microcontroller<Nor, Measured>>;
-/// The receiver of this board.
-pub type BoardReceiver = boot::BoardReceiver<Nor, Measured>;
 /// The receiver of this board, before its tasks run.
 pub type Started = boot::Started<&'static mut Ethernet, Nor, Measured>;
 

@@ -1,5 +1,5 @@
-//! The firmware of the emulated board. `main` starts the board, and `boot` the receiver and all tasks: those of every
-//! board (`feed`, `network`, `receive`), and an application that reads each received folder.
+//! The firmware of the emulated board. `main` starts the board, and `boot` the receiver, `feed` and `network`, the tasks
+//! of every board, and an application that reads each received folder. Then `boot` receives.
 
 #![no_std]
 #![no_main]
@@ -11,6 +11,7 @@ use waft_board::boot::{BoardFolder, BoardSlots};
 use waft_board::net::ALL_SOCKETS;
 use waft_board::retained::Retained;
 use waft_board::stack;
+use waft_board::tasks::receive;
 use waft_mps2::board::{self, Prepared};
 use waft_mps2::drivers::console::Console;
 use waft_mps2::drivers::executor;
@@ -31,13 +32,13 @@ fn main() -> ! {
 }
 
 #[embassy_executor::task]
-async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) {
+async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) -> ! {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
     let started = board::boot(board::config(retained), prepared, &MAP, SOCKETS.init(StackResources::new())).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
     spawner.spawn(application(started.slots).expect("it is spawned once"));
-    spawner.spawn(receive(started.receiver, started.sockets, Console::start()).expect("it is spawned once"));
+    receive(started.receiver, started.sockets, Console::start()).await
 }
 
 /// The application. It logs the message of the day in the current folder, and in each folder that is committed later.

@@ -1,8 +1,8 @@
 //! The receiver on a board with an RP2350.
 //!
 //! ```text
-//! main          determines the reason for the start, starts devices, receiver and tasks:
-//!   feed, network, receive     the tasks of every board
+//! main          determines the reason for the start, starts devices and tasks, and receives folders:
+//!   feed, network              the tasks of every board
 //!   application  gets each received folder; replace it with your own
 //! board         the task of the network device
 //! wifi          the task that joins a network, on a board with Wi-Fi
@@ -27,10 +27,11 @@ use waft_board::boot::{BoardSlots, Resources};
 use waft_board::net::ALL_SOCKETS;
 use waft_board::region::Regions;
 use waft_board::retained;
+use waft_board::tasks::receive;
 use waft_receiver::Config;
 use waft_rp::flash;
 
-use board::{Console, Ethernet, FLASH_SIZE, Parts, RX_SIZE};
+use board::{Ethernet, FLASH_SIZE, Parts, RX_SIZE};
 use controller::Controller;
 use watchdog::Watchdog;
 
@@ -57,10 +58,10 @@ type Flash = flash::Flash<Controller>;
 
 static RESOURCES: Resources<Flash, (), RX_SIZE, TX_SIZE> = Resources::new();
 
-waft_board::tasks! { flash: Flash, load: (), ethernet: Ethernet, console: Console, watchdog: Watchdog }
+waft_board::tasks! { ethernet: Ethernet, watchdog: Watchdog }
 
 #[embassy_executor::main]
-async fn main(spawner: Spawner) {
+async fn main(spawner: Spawner) -> ! {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     let retained = retained::take();
     let start = boot::reason(&retained);
@@ -92,7 +93,7 @@ async fn main(spawner: Spawner) {
     #[cfg(feature = "wifi")]
     wifi::start(spawner, station, network_device.link, started.stack);
     spawner.spawn(application(started.slots).expect("it is spawned once"));
-    spawner.spawn(receive(started.receiver, started.sockets, console).expect("it is spawned once"));
+    receive(started.receiver, started.sockets, console).await
 }
 
 /// The application: replace it with your own. It gets the folder that was stored at the start, and each one that is

@@ -1,5 +1,5 @@
-//! The firmware of a board with 64 KiB of RAM. `main` starts the devices, and `boot` the receiver and all tasks: those of
-//! every board (`feed`, `network`, `receive`), and an application that logs each received folder.
+//! The firmware of a board with 64 KiB of RAM. `main` starts the devices, and `boot` the receiver, `feed` and `network`,
+//! the tasks of every board, and an application that logs each received folder. Then `boot` receives.
 
 #![no_std]
 #![no_main]
@@ -15,6 +15,7 @@ use waft_board::emulator::{Uart as _, failure, guard, log};
 use waft_board::net::ALL_SOCKETS;
 use waft_board::retained::{self, Retained};
 use waft_board::stack;
+use waft_board::tasks::receive;
 use waft_receiver::identity::{Identity, IdentityError};
 use waft_receiver::{Config, Memory};
 use waft_stellaris::drivers::ethernet::{self, Ethernet};
@@ -32,13 +33,7 @@ const TX_SIZE: usize = 896;
 
 static RESOURCES: Resources<Flash, Measured<Ticks>, RX_SIZE, TX_SIZE> = Resources::new();
 
-waft_board::tasks! {
-    flash: Flash,
-    load: Measured<Ticks>,
-    ethernet: &'static mut Ethernet,
-    console: Console<Uart>,
-    watchdog: Watchdog,
-}
+waft_board::tasks! { ethernet: &'static mut Ethernet, watchdog: Watchdog }
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -65,7 +60,7 @@ async fn boot(
     retained: Retained,
     identity: Result<&'static Identity, IdentityError>,
     memory: &'static mut Memory,
-) {
+) -> ! {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
     let devices = Devices { memory, ethernet: ethernet::take(), trng: HostRandom, flash: storage::flash() };
@@ -74,7 +69,7 @@ async fn boot(
     let started = boot::start(&RESOURCES, sockets, devices, &MAP, |_| identity, config).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
     spawner.spawn(application(started.slots).expect("it is spawned once"));
-    spawner.spawn(receive(started.receiver, started.sockets, Console::start()).expect("it is spawned once"));
+    receive(started.receiver, started.sockets, Console::<Uart>::start()).await
 }
 
 /// The application. It logs each folder, beginning with the current one.

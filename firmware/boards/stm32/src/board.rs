@@ -6,4 +6,4 @@
 mod nucleo_h563zi;
 
 #[cfg(feature = "nucleo-h563zi")]
-pub(crate) use nucleo_h563zi::{Console, Devices, Ethernet, devices};
+pub(crate) use nucleo_h563zi::{Devices, Ethernet, devices};

@@ -1,8 +1,8 @@
 //! The receiver on a board with an STM32.
 //!
 //! ```text
-//! main          determines the reason for the start, starts devices, receiver and tasks:
-//!   feed, network, receive     the tasks of every board
+//! main          determines the reason for the start, starts devices and tasks, and receives folders:
+//!   feed, network              the tasks of every board
 //!   application  gets each received folder; replace it with your own
 //! ```
 
@@ -24,10 +24,11 @@ use waft_board::boot::{BoardSlots, Resources};
 use waft_board::net::ALL_SOCKETS;
 use waft_board::region::Regions;
 use waft_board::retained;
+use waft_board::tasks::receive;
 use waft_receiver::Config;
 use waft_stm32::flash;
 
-use board::{Console, Devices, Ethernet};
+use board::{Devices, Ethernet};
 use controller::{Controller, TORN};
 use watchdog::Watchdog;
 
@@ -56,10 +57,10 @@ type Flash = flash::Flash<Controller>;
 
 static RESOURCES: Resources<Flash, (), RX_SIZE, TX_SIZE> = Resources::new();
 
-waft_board::tasks! { flash: Flash, load: (), ethernet: Ethernet, console: Console, watchdog: Watchdog }
+waft_board::tasks! { ethernet: Ethernet, watchdog: Watchdog }
 
 #[embassy_executor::main]
-async fn main(spawner: Spawner) {
+async fn main(spawner: Spawner) -> ! {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     let mut core = cortex_m::Peripherals::take().expect("they are taken once");
     cache::enable(&mut core.MPU);
@@ -78,7 +79,7 @@ async fn main(spawner: Spawner) {
     let started = waft_board::boot::start(&RESOURCES, sockets, devices, &MAP, boot::identity, config).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
     spawner.spawn(application(started.slots).expect("it is spawned once"));
-    spawner.spawn(receive(started.receiver, started.sockets, console).expect("it is spawned once"));
+    receive(started.receiver, started.sockets, console).await
 }
 
 /// The application: replace it with your own. It gets the folder that was stored at the start, and each one that is

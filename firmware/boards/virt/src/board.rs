@@ -30,10 +30,7 @@ static RESOURCES: Resources<Flash, Measured, RX_SIZE, TX_SIZE> = Resources::new(
 macro_rules! tasks {
     () => {
         waft_board::tasks! {
-            flash: $crate::drivers::storage::Flash,
-            load: $crate::board::Measured,
             ethernet: &'static mut $crate::drivers::ethernet::Ethernet,
-            console: $crate::board::Console,
             watchdog: $crate::drivers::timer::Watchdog,
         }
     };

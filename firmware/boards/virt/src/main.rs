@@ -1,5 +1,5 @@
-//! The firmware of the emulated board. `main` starts the board, and `boot` the receiver and all tasks: those of every
-//! board (`feed`, `network`, `receive`), and an application that logs each received folder.
+//! The firmware of the emulated board. `main` starts the board, and `boot` the receiver, `feed` and `network`, the tasks
+//! of every board, and an application that logs each received folder. Then `boot` receives.
 
 #![no_std]
 #![no_main]
@@ -12,6 +12,7 @@ use waft_board::emulator::executor;
 use waft_board::net::ALL_SOCKETS;
 use waft_board::retained::Retained;
 use waft_board::stack;
+use waft_board::tasks::receive;
 use waft_virt::board::{self, Console, Prepared};
 use waft_virt::drivers::storage::Flash;
 use waft_virt::drivers::timer::{Ticks, Watchdog};
@@ -29,13 +30,13 @@ fn main() -> ! {
 }
 
 #[embassy_executor::task]
-async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) {
+async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) -> ! {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
     let started = board::boot(board::config(retained), prepared, &MAP, SOCKETS.init(StackResources::new())).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
     spawner.spawn(application(started.slots).expect("it is spawned once"));
-    spawner.spawn(receive(started.receiver, started.sockets, Console::start()).expect("it is spawned once"));
+    receive(started.receiver, started.sockets, Console::start()).await
 }
 
 /// The application. It logs each folder, beginning with the current one.

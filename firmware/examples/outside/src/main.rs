@@ -7,9 +7,9 @@ use embassy_executor::Spawner;
 use embassy_net::StackResources;
 use static_cell::StaticCell;
 use waft_board::boot::{BoardFolder, BoardMutex, BoardSlots};
-use waft_board::net::{ALL_SOCKETS, Sockets};
+use waft_board::net::ALL_SOCKETS;
 use waft_board::retained::Retained;
-use waft_mps2::board::{self, BoardReceiver, Prepared};
+use waft_mps2::board::{self, Prepared};
 use waft_mps2::drivers::console::Console;
 use waft_mps2::drivers::executor;
 use waft_mps2::drivers::nor::Nor;
@@ -20,8 +20,8 @@ use waft_receiver::slots::{ReadError, Rejection, Review};
 // The memory map that `build.rs` makes of `kitchen.toml`.
 include!(concat!(env!("OUT_DIR"), "/map.rs"));
 
-// The tasks `feed` and `network`, for the types of this board. `tasks!()` would define `receive` as well, without a review.
-waft_mps2::tasks!(no receive);
+// The tasks `feed` and `network`, for the types of this board.
+waft_mps2::tasks!();
 
 /// The number that a sender sees if its folder has no greeting.
 const NO_GREETING: Rejection = Rejection(1);
@@ -33,22 +33,17 @@ fn main() -> ! {
     executor::run(|spawner| spawner.spawn(boot(spawner, retained, prepared).expect("it is spawned once")))
 }
 
-/// Starts the receiver, then the application.
+/// Starts the receiver and the application, and receives folders.
 #[embassy_executor::task]
-async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) {
+async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) -> ! {
     static SOCKETS: StaticCell<StackResources<ALL_SOCKETS>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
     let started = board::boot(board::config(retained), prepared, &MAP, SOCKETS.init(StackResources::new())).await;
     spawner.spawn(network(started.runner).expect("it is spawned once"));
-    spawner.spawn(receive(started.receiver, started.sockets).expect("it is spawned once"));
     spawner.spawn(greet(started.slots).expect("it is spawned once"));
-}
-
-/// Receives folders.
-#[embassy_executor::task]
-async fn receive(receiver: &'static mut BoardReceiver, sockets: &'static mut Sockets) -> ! {
     // The console is the operator: it shows the code, and asks for the key.
-    receiver.run_reviewed(sockets, &mut Operator::new(Console::start()), &mut NeedsGreeting).await
+    let mut operator = Operator::new(Console::start());
+    started.receiver.run_reviewed(started.sockets, &mut operator, &mut NeedsGreeting).await
 }
 
 /// Decides about each folder before it is committed.

@@ -19,6 +19,7 @@ use static_cell::StaticCell;
 use waft_board::boot::BoardSlots;
 use waft_board::net::ALL_SOCKETS;
 use waft_board::retained::Retained;
+use waft_board::tasks::receive;
 use waft_mps2::board::{self, Prepared};
 use waft_mps2::drivers::console::Console;
 use waft_mps2::drivers::executor;
@@ -58,7 +59,7 @@ fn main() -> ! {
 }
 
 #[embassy_executor::task]
-async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) {
+async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) -> ! {
     static RESOURCES: StaticCell<StackResources<{ ALL_SOCKETS + SERVERS }>> = StaticCell::new();
     spawner.spawn(feed(Watchdog).expect("it is spawned once"));
     let started = board::boot(board::config(retained), prepared, &MAP, RESOURCES.init(StackResources::new())).await;
@@ -66,7 +67,7 @@ async fn boot(spawner: Spawner, retained: Retained, prepared: Prepared) {
     for id in 0..SERVERS {
         spawner.spawn(serve(id, started.stack, started.slots).expect("the pool has one task for each"));
     }
-    spawner.spawn(receive(started.receiver, started.sockets, Console::start()).expect("it is spawned once"));
+    receive(started.receiver, started.sockets, Console::start()).await
 }
 
 /// Serves one connection after another. Never returns.
