@@ -12,6 +12,7 @@ use std::path::Path;
 
 use thiserror::Error;
 use waft_core::path::escape;
+use waft_core::wire::message::Kibibytes;
 
 /// Why an operation failed.
 #[derive(Debug)]
@@ -173,6 +174,14 @@ pub(crate) const REPORT: &str =
 pub(crate) const LARGE_PACKETS: &str = "If this happens every time, the network may drop large packets, as some VPNs do: try a smaller MTU (on Linux: \
      sudo ip link set dev INTERFACE mtu 1280).";
 
+/// How much more space is needed, after the statement that there is too little; or what else may be used up.
+pub(crate) fn more_space(missing: Kibibytes) -> String {
+    match missing {
+        Kibibytes(0) => ", or a quota or the number of files is used up".to_owned(),
+        missing => format!(": {} more are needed", bytes(missing.bytes())),
+    }
+}
+
 /// A number of bytes, rounded and with a unit.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -332,6 +341,12 @@ mod tests {
         ] {
             assert_eq!(super::bytes(count), text);
         }
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_missing_is_not_stated() {
+        assert_eq!(super::more_space(Kibibytes::missing(5 << 20, 3 << 20)), ": 2.00 MiB more are needed");
+        assert!(!super::more_space(Kibibytes::missing(3, 5 << 30)).contains("needed"));
     }
 
     /// The sources of the library and the command, which contain every error text.

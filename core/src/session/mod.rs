@@ -8,7 +8,8 @@
 //! 3. A receiver writes to a [`Store`] and asks its [`receiver::Operator`] for the key.
 //! 4. [`peers::PeerState`] is what a receiver keeps between connections: its code, the lockouts, and the runs that it
 //!    remembers.
-//! 5. A session ends with a [`Receipt`] or a [`SessionError`], at a sender in a [`sender::SendError`].
+//! 5. A receiver's session ends with a [`Receipt`] or a [`SessionError`], a sender's with a [`Receipt`] or a
+//!    [`sender::SendError`].
 //!
 //! Each side names the types with which it works in one trait: [`sender::Environment`] and [`receiver::Environment`].
 //!

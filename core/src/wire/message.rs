@@ -348,16 +348,17 @@ impl fmt::Display for Limit {
     }
 }
 
-/// An amount of space in units of 1024 bytes. Counting these instead of bytes keeps the errors with an amount small.
+/// An amount of space in units of 1024 bytes; 0 if it is not known. Errors contain this in place of a `u64` of bytes, so that they
+/// take at most 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Kibibytes(pub u32);
 
 impl Kibibytes {
-    /// How much more space is needed if `needed` bytes do not fit into `free` bytes. Rounded up; at least 1 KiB, and at
-    /// most `u32::MAX` KiB.
+    /// How much more space is needed if `needed` bytes do not fit into `free` bytes: rounded up, and at most `u32::MAX`
+    /// KiB. Not known if they do fit, as where a quota is used up.
     pub fn missing(needed: u64, free: u64) -> Self {
-        let missing = needed.saturating_sub(free).div_ceil(1024).max(1);
+        let missing = needed.saturating_sub(free).div_ceil(1024);
         Self(u32::try_from(missing).unwrap_or(u32::MAX))
     }
 
@@ -455,7 +456,8 @@ impl fmt::Display for Refusal {
             Self::Declined => "the receiver's user declined",
             Self::KeyMode => "the receiver does not support the key mode",
             Self::Limit { limit } => return write!(f, "a bound is exceeded: {limit}"),
-            Self::NoSpace { missing } => return write!(f, "there is no room: {missing} more are needed"),
+            Self::NoSpace { missing: Kibibytes(0) } => "there is too little room",
+            Self::NoSpace { missing } => return write!(f, "there is too little room: {missing} more are needed"),
             Self::NotEmpty => "the target holds another folder",
             Self::NotWritable => "the target cannot be written",
             Self::InUse => "a reader or another transfer is using the storage",
@@ -490,7 +492,7 @@ mod tests {
     fn missing_space_is_rounded_up_and_bounded() {
         const MOST: u64 = u32::MAX as u64 * 1024;
         for (needed, free, kib) in
-            [(9, 9, 1), (3, 9, 1), (1025, 1, 1), (1026, 1, 2), (MOST, 0, u32::MAX), (u64::MAX, 0, u32::MAX)]
+            [(9, 9, 0), (3, 9, 0), (10, 9, 1), (1025, 1, 1), (1026, 1, 2), (MOST, 0, u32::MAX), (u64::MAX, 0, u32::MAX)]
         {
             assert_eq!(Kibibytes::missing(needed, free), Kibibytes(kib), "{needed} {free}");
         }

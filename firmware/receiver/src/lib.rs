@@ -1,6 +1,6 @@
 //! A waft receiver for [Embassy](https://embassy.dev) applications: `no_std`, no allocation, no `unsafe`.
 //!
-//! A [`Receiver`] is a future that runs in a task of its own. It listens on a few TCP sockets, receives one folder after
+//! A [`Receiver`] is a future that never ends. It listens on a few TCP sockets, receives one folder after
 //! the other from trusted senders, and stores each in the free one of two [`slots`] on NOR flash. Your tasks read the
 //! current folder, and wait for the next one.
 //!
@@ -26,7 +26,7 @@
 //! use waft_receiver::slots::{Listed, ReadError, Slots};
 //! use waft_receiver::{Config, Memory, Receiver};
 //!
-//! /// Receives folders: run it in a task of its own.
+//! /// Receives folders, and never returns.
 //! async fn receive<F: NorFlash, R: CryptoRngCore>(
 //!     identity: &'static Identity,
 //!     slots: &'static Slots<'static, NoopRawMutex, F>,

@@ -90,7 +90,7 @@ impl<B: Board<Clock: Default>> Default for Config<'_, B> {
     }
 }
 
-/// The receiver of a board. [`run`](Self::run) it in a task of its own.
+/// The receiver of a board. [`run`](Self::run) it at the end of the task that starts the board, or in a task of its own.
 pub struct Receiver<'a, B: Board> {
     /// The identity and the random number generator, or why the board cannot receive.
     parts: Result<(&'a Identity, B::Rng), StartupError>,

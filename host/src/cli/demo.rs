@@ -146,6 +146,10 @@ impl Demonstration<'_> {
         let generation = place.rsplit(' ').next().unwrap_or_default().trim_end_matches('.').to_owned();
         let (count, size) = (number_of_files(receipt.number("files") as u32), bytes(receipt.number("bytes")));
         let digest = short(&receipt.text("digest"));
+        let sent = receipt.number("sent");
+        if sent < receipt.number("bytes") {
+            self.print(format!("   Only what changed crosses the network: {}.", bytes(sent)));
+        }
         self.print(format!("   The board has received {count} ({size}), read everything back from its"));
         self.print("   flash, verified it and put it in place as a whole.");
         self.print(format!("   The receipt names the digest {digest} and generation {generation}."));

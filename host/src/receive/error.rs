@@ -7,7 +7,7 @@ use waft_core::session::SessionError;
 use waft_core::wire::message::{Cancel, Kibibytes, Limit, Refusal};
 
 use crate::error::Class::{Broken, Code, Key, Protocol, Refused, Storage};
-use crate::error::{Cause, Error, FileError, SAME_RELEASE, bytes};
+use crate::error::{Cause, Error, FileError, SAME_RELEASE, more_space};
 use crate::session::{Phase, cancelled, malformed, misbehaved, pause};
 use crate::store;
 
@@ -192,7 +192,7 @@ fn storage(peer: &str, refusal: Refusal) -> Error {
 fn no_space(peer: &str, missing: Kibibytes) -> Error {
     Error::new(
         Storage,
-        format!("The disk is too full for the folder of {peer}: {} more are needed.", bytes(missing.bytes())),
+        format!("The disk is too full for the folder of {peer}{}.", more_space(missing)),
         "Make room, or receive with --into a folder on another disk.",
     )
 }

@@ -5,7 +5,7 @@ use waft_core::session::sender::SendError;
 use waft_core::wire::message::{Kibibytes, Limit, Refusal};
 
 use crate::error::Class::{Broken, Code, Identity, Key, Protocol, Refused, Storage, Unknown};
-use crate::error::{Error, REPORT, SAME_RELEASE, both_bytes, bytes};
+use crate::error::{Error, REPORT, SAME_RELEASE, both_bytes, more_space};
 use crate::session::{Phase, cancelled, malformed, misbehaved, pause};
 
 /// The error for `cause`. `peer` is the receiver's name, `entry` is the path to which a refusal refers, escaped for display.
@@ -102,11 +102,12 @@ fn never_agreed(peer: &str, cause: SendError) -> Error {
             format!("{peer} takes only keys that are sealed to it, but its certificate holds nothing to seal to."),
             "Have it make a new identity (`waft id --renew` there), and trust the new certificate here.",
         ),
-        _ => Error::new(
+        SendError::NothingInCommon => Error::new(
             Protocol,
             format!("{peer} and this machine have no version, cipher or key mode in common."),
             SAME_RELEASE,
         ),
+        other => Error::new(Protocol, format!("Sending to {peer} ended: {other}."), REPORT),
     }
 }
 
@@ -243,7 +244,7 @@ fn storage(peer: &str, refusal: Refusal) -> Error {
 fn no_space(peer: &str, missing: Kibibytes) -> Error {
     Error::new(
         Storage,
-        format!("{peer} has no room for the folder: {} more are needed.", bytes(missing.bytes())),
+        format!("{peer} has no room for the folder{}.", more_space(missing)),
         "Make room there, or send less.",
     )
 }

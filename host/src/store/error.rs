@@ -6,7 +6,7 @@ use waft_core::session::StoreError;
 use waft_core::wire::message::Kibibytes;
 
 use crate::error::Class::{Refused, Storage};
-use crate::error::{Cause, Error, FileError, bytes};
+use crate::error::{Cause, Error, FileError, more_space};
 use crate::folder::entries::EntriesError;
 use crate::worker::is_given_up;
 
@@ -83,7 +83,7 @@ pub(crate) fn store_error(error: StoreError, file: Option<&FileError>) -> Error 
     match error {
         StoreError::NoSpace { missing } => Error::new(
             Storage,
-            format!("The disk is too full: {} more are needed.", bytes(missing.bytes())),
+            format!("The disk is too full{}.", more_space(missing)),
             "Make room, or give a target on another disk.",
         ),
         StoreError::NotEmpty => Error::new(

@@ -132,8 +132,9 @@ impl<'s, E: Environment> Dialogue<'s, E> {
         self.send_frame(length).await
     }
 
-    /// Sends the frame at the front of the frame buffer. A user who interrupts ends it only after [`GRACE_MS`], because
-    /// `Cancel` can be sent only after a complete frame.
+    /// Sends the frame at the front of the frame buffer. If the user interrupts, the frame has [`GRACE_MS`] more to become
+    /// complete, because `Cancel` may follow only a complete frame. The result is then `Cancelled`, also if the connection
+    /// broke or the time was too short.
     async fn send_frame(&mut self, length: usize) -> Result<(), SessionError> {
         self.channel.begin_frame()?;
         let mut grace_until = None;
@@ -174,7 +175,8 @@ impl<'s, E: Environment> Dialogue<'s, E> {
         self.handle_progress(message)
     }
 
-    /// Receives a message in the middle of a frame of this side. A user who interrupts ends that only at `grace_until`.
+    /// Receives a message in the middle of a frame of this side. An interruption ends it only when
+    /// the grace period is over.
     async fn receive_progress_in_frame(&mut self, grace_until: &mut Option<u64>) -> Result<(), SessionError> {
         let (clock, until) = (self.channel.clock(), self.channel.after(IDLE_MS));
         let message = {

@@ -1,4 +1,5 @@
 //! The errors of a sender's session: those that both sides have, and those that only a sender has.
+//! PROTOCOL.md, section 6 ("How a session ends").
 
 use core::fmt;
 
@@ -50,7 +51,9 @@ impl fmt::Display for SendError {
             Self::OverLimit { limit, has, most } => {
                 return write!(f, "a bound is exceeded: {limit}: {has}, but at most {most}");
             }
-            Self::NoSpace { missing } => return write!(f, "the receiver has no room: {missing} more are needed"),
+            Self::NoSpace { missing } => {
+                return write!(f, "the receiver has too little room: {missing} more are needed");
+            }
             Self::KeyNotTyped => "the receiver takes sealed keys only",
             Self::KeyNotSealed => "the receiver takes typed keys only",
             Self::NothingInCommon => "the two sides have no version, cipher, codec or key mode in common",

@@ -157,7 +157,8 @@ pub async fn start<
     identity: impl FnOnce(&mut F) -> Result<&'static Identity, IdentityError>,
     config: Config<'static, Microcontroller<F, L>>,
 ) -> Started<E, F, L> {
-    // The task that calls this goes on to receive, whose stack frames are not to become larger.
+    // The task of the caller receives folders afterwards. In a stack frame of its own, the start does not enlarge the stack that
+    // receiving needs.
     own_frame(pin!(start_here(resources, network, devices, map, identity, config))).await
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! reset ──► the program starts its drivers, and takes the `retained` memory
 //!       └─► boot::start    identity, random numbers, TCP/IP, slots, receiver
-//!       └─► tasks          feed, network, receive; and the application's own
+//!       └─► tasks!         feed, network; and the application's own
+//!       └─► tasks::receive sessions and console, until a reset
 //! failure ──► `failure`    report in the `retained` memory, log, reset
 //! ```
 //!

@@ -9,7 +9,8 @@ use waft_receiver::identity::Network;
 /// The sockets of the receiver: one for the session, two for connections that wait for it, and one that rejects further
 /// peers as busy.
 pub const SOCKETS: usize = 4;
-/// The sockets of a program that has only the receiver's: also one for DHCP, and one for announcements.
+/// The number of sockets of a program without further ones: those of the receiver, one for DHCP, and with the feature `announce`
+/// one for announcements.
 pub const ALL_SOCKETS: usize = SOCKETS + 1 + cfg!(feature = "announce") as usize;
 
 /// Bytes of the buffers of a socket for a waiting connection. If it gets the session, the session is slower.

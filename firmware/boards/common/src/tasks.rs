@@ -60,9 +60,10 @@ pub async fn receive<F: NorFlash + 'static, L: MeasureLoad>(
 /// | `network` | moves frames between the Ethernet device and TCP/IP |
 ///
 /// The task that started the board ends with [`receive`]. An application with an operator or a review of its own calls
-/// [`Receiver::run`](waft_receiver::Receiver::run) or [`Receiver::run_reviewed`](waft_receiver::Receiver::run_reviewed) there.
+/// [`Receiver::run`](waft_receiver::Receiver::run) or [`Receiver::run_reviewed`](waft_receiver::Receiver::run_reviewed) there. With the feature `announce`, it wraps its operator
+/// in `Announcing`, as `receive` does.
 ///
-/// The crate depends on `embassy-executor`.
+/// The crate that calls the macro depends on `embassy-executor`.
 #[macro_export]
 macro_rules! tasks {
     (ethernet: $ethernet:ty, watchdog: $watchdog:ty $(,)?) => {

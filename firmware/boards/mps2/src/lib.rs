@@ -2,7 +2,7 @@
 //! `waft_board`.
 //!
 //! An application calls `board::start` and `board::prepare`, then `board::boot` in a task, and spawns the tasks that
-//! `tasks!` defines: `main.rs`. Another package can do the same with a memory map of its own: `firmware/examples/outside`.
+//! `tasks!` defines. That task ends with `waft_board::tasks::receive`: `main.rs`. Another package can do the same with a memory map of its own: `firmware/examples/outside`.
 
 #![no_std]
 

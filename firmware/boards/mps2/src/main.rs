@@ -1,5 +1,11 @@
-//! The firmware of the emulated board. `main` starts the board, and `boot` the receiver, `feed` and `network`, the tasks
-//! of every board, and an application that reads each received folder. Then `boot` receives.
+//! The firmware of the emulated board.
+//!
+//! ```text
+//! main          starts the board
+//! boot          starts the receiver and these tasks, then receives folders:
+//!   feed, network   the tasks of every board
+//!   application     reads each received folder
+//! ```
 
 #![no_std]
 #![no_main]

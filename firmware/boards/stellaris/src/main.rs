@@ -1,5 +1,11 @@
-//! The firmware of a board with 64 KiB of RAM. `main` starts the devices, and `boot` the receiver, `feed` and `network`,
-//! the tasks of every board, and an application that logs each received folder. Then `boot` receives.
+//! The firmware of a board with 64 KiB of RAM.
+//!
+//! ```text
+//! main          starts the devices
+//! boot          starts the receiver and these tasks, then receives folders:
+//!   feed, network   the tasks of every board
+//!   application     logs each received folder
+//! ```
 
 #![no_std]
 #![no_main]

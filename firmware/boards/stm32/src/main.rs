@@ -1,7 +1,8 @@
 //! The receiver on a board with an STM32.
 //!
 //! ```text
-//! main          determines the reason for the start, starts devices and tasks, and receives folders:
+//! main          determines the reason for the start, starts devices, the receiver and these
+//!               tasks, then receives folders:
 //!   feed, network              the tasks of every board
 //!   application  gets each received folder; replace it with your own
 //! ```

@@ -2,7 +2,7 @@
 //! of `waft_board`.
 //!
 //! An application calls `board::start` and `board::prepare`, then `board::boot` in a task, and spawns the tasks that
-//! `tasks!` defines: `main.rs`.
+//! `tasks!` defines. That task ends with `waft_board::tasks::receive`: `main.rs`.
 
 #![no_std]
 

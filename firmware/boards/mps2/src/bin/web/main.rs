@@ -1,7 +1,7 @@
 //! A web server on the emulated board: it serves the received folder over HTTP.
 //!
 //! ```text
-//! receive    the receiver, as in the plain program: receives the folder by waft, over mutual TLS
+//! boot       the receiver, as in the plain program: receives the folder by waft, over mutual TLS
 //! serve      HTTP, one task per connection: serves the folder to browsers, without authentication
 //! ```
 
