@@ -10,7 +10,7 @@
 //! Everything that is sent goes to the multicast group. So a stranger can neither have the board send packets to a third
 //! party, nor have it wait for an address that does not answer. Queries to the board's own address, and those of programs that
 //! do not listen to the group, which RFC 6762 calls legacy ones, get no answer. The work for queries is bounded: see
-//! [`schedule`] and [`message`].
+//! `schedule` and `message`.
 
 mod message;
 mod schedule;
