@@ -211,9 +211,11 @@ impl<'a, B: Board> Receiver<'a, B> {
             Err(_) => operator.await,
         };
         let is_first = !core::mem::replace(has_run, true) && *start == StartReason::PowerOn;
+        let mut peers = None;
+        let peers = restore_peers(&mut peers, is_first, rng, lockouts.as_deref_mut(), clock.now());
         let mut sessions = Sessions::<B, V> {
             identity,
-            peers: restore_peers(is_first, rng, lockouts.as_deref_mut(), clock.now()),
+            peers,
             rng,
             lockouts: lockouts.as_deref_mut(),
             slots,
@@ -273,17 +275,23 @@ impl<'a, B: Board<Rng = Random>> Receiver<'a, B> {
     }
 }
 
-/// The state of peers, with the lockouts from before a reset.
+/// Makes the state of peers, with the lockouts from before a reset. In its place: the stack frame of the caller is in use as long
+/// as the receiver runs, so no wipe would reach a copy of the code there.
 #[inline(never)]
-fn restore_peers(
+fn restore_peers<'p>(
+    peers: &'p mut Option<PeerState>,
     is_first: bool,
     rng: &mut impl CryptoRngCore,
     lockouts: Option<&mut LockoutSnapshot>,
     now: u64,
-) -> PeerState {
-    let Some(lockouts) = lockouts else { return PeerState::new(rng) };
-    let peers = if is_first { PeerState::new(rng) } else { PeerState::restore(rng, lockouts, now) };
-    *lockouts = peers.lockouts(now);
+) -> &'p mut PeerState {
+    let peers = peers.insert(match &lockouts {
+        Some(lockouts) if !is_first => PeerState::restore(rng, lockouts, now),
+        _ => PeerState::new(rng),
+    });
+    if let Some(lockouts) = lockouts {
+        *lockouts = peers.lockouts(now);
+    }
     peers
 }
 

@@ -88,7 +88,7 @@ impl Default for Memory {
 pub(crate) struct Sessions<'a, B: Board, V> {
     pub(crate) identity: &'a Identity,
     pub(crate) rng: &'a mut B::Rng,
-    pub(crate) peers: PeerState,
+    pub(crate) peers: &'a mut PeerState,
     pub(crate) lockouts: Option<&'a mut LockoutSnapshot>,
     pub(crate) slots: &'a BoardSlots<'a, B>,
     pub(crate) collected: &'a mut [u8],
@@ -253,7 +253,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
         let mut operator = SessionOperator::new(self.state, self.events, self.lockouts.as_deref_mut());
         let mut receiver = Receiver::<SessionEnvironment<'_, '_, B, V, L>> {
             policy: &policy,
-            peers: &mut self.peers,
+            peers: &mut *self.peers,
             store: &mut store,
             operator: &mut operator,
             clock: self.clock,
