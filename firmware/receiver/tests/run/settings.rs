@@ -32,7 +32,7 @@ async fn a_policy_that_was_set_at_the_console_holds_from_the_next_session_on() {
             let code = fixture.user.reads_code().await;
             fixture.user.types("policy").await;
             let seen = fixture.user.sees("Keys: ").await;
-            assert!(seen.contains("Keys: typed here; code: asked for\r\n"), "{seen}");
+            assert!(seen.contains("Keys: typed here; code: asked for; announced on the network\r\n"), "{seen}");
             fixture.user.types("policy code of").await;
             fixture.user.sees("It is `policy code on|off`").await;
             fixture.user.types("policy code off").await;
