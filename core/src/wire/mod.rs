@@ -3,5 +3,6 @@
 //! PROTOCOL.md, sections 2, 4 and 5.
 
 pub mod frame;
+mod kibibytes;
 pub mod message;
 pub mod preface;
