@@ -155,57 +155,41 @@ pub async fn start<
     devices: Devices<E, T, F>,
     map: &Map,
     identity: impl FnOnce(&mut F) -> Result<&'static Identity, IdentityError>,
-    config: Config<'static, Microcontroller<F, L>>,
+    mut config: Config<'static, Microcontroller<F, L>>,
 ) -> Started<E, F, L> {
     // The task of the caller receives folders afterwards. In a stack frame of its own, the start does not enlarge the stack that
     // receiving needs.
-    own_frame(pin!(start_here(resources, network, devices, map, identity, config))).await
-}
-
-async fn start_here<
-    E: Driver,
-    T: Trng,
-    F: NorFlash + 'static,
-    L: MeasureLoad,
-    const RX: usize,
-    const TX: usize,
-    const N: usize,
->(
-    resources: &'static Resources<F, L, RX, TX>,
-    network: &'static mut StackResources<N>,
-    devices: Devices<E, T, F>,
-    map: &Map,
-    identity: impl FnOnce(&mut F) -> Result<&'static Identity, IdentityError>,
-    mut config: Config<'static, Microcontroller<F, L>>,
-) -> Started<E, F, L> {
-    let Devices { memory, ethernet, mut trng, mut flash } = devices;
-    let identity = identity(&mut flash).map_err(StartupError::Identity);
-    let flash = &*resources.flash.init(Mutex::new(flash));
-    let settings = &*resources.settings.init(Settings::new(flash, map.settings));
-    #[cfg(feature = "own-identity")]
-    let identity = match identity {
-        Err(StartupError::Identity(IdentityError::Missing)) => {
-            settings.own_identity(&mut trng, IDENTITY.init(None)).await.map(|identity| &*identity)
-        }
-        known => known,
+    let starting = async move {
+        let Devices { memory, ethernet, mut trng, mut flash } = devices;
+        let identity = identity(&mut flash).map_err(StartupError::Identity);
+        let flash = &*resources.flash.init(Mutex::new(flash));
+        let settings = &*resources.settings.init(Settings::new(flash, map.settings));
+        #[cfg(feature = "own-identity")]
+        let identity = match identity {
+            Err(StartupError::Identity(IdentityError::Missing)) => {
+                settings.own_identity(&mut trng, IDENTITY.init(None)).await.map(|identity| &*identity)
+            }
+            known => known,
+        };
+        // Parsing and making an identity left copies of the private keys in the unused stack. Values with uninitialized bytes
+        // that are moved from there would spread them.
+        stack::wipe_unused();
+        let mut startup = {
+            let mut flash = flash.try_lock().expect("no task uses it yet");
+            Startup::prepare(identity, &mut trng, &mut Ratchet::new(&mut *flash, map.seeds)).await
+        };
+        let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
+        let (stack, runner) = net::start(ethernet, network, identity.ok().map(|identity| &identity.network), seed);
+        config.settings = Some(settings);
+        config.restart = Some(&|| arch::restart());
+        let slots = Slots::new(flash, map.slots.clone()).await;
+        let slots = resources.slots.init(slots.expect("the slots in the board's description are whole blocks"));
+        let receiver = Receiver::from_startup(startup, slots, memory, config);
+        let receiver = resources.receiver.init(receiver);
+        let sockets = resources.sockets.init(net::sockets(stack, resources.buffers.take()));
+        Started { receiver, sockets, slots, stack, runner }
     };
-    // Parsing and making an identity left copies of the private keys in the unused stack. Values with uninitialized bytes
-    // that are moved from there would spread them.
-    stack::wipe_unused();
-    let mut startup = {
-        let mut flash = flash.try_lock().expect("no task uses it yet");
-        Startup::prepare(identity, &mut trng, &mut Ratchet::new(&mut *flash, map.seeds)).await
-    };
-    let seed = startup.as_mut().map_or(0, |startup| startup.random.next_u64());
-    let (stack, runner) = net::start(ethernet, network, identity.ok().map(|identity| &identity.network), seed);
-    config.settings = Some(settings);
-    config.restart = Some(&|| arch::restart());
-    let slots = Slots::new(flash, map.slots.clone()).await;
-    let slots = resources.slots.init(slots.expect("the slots in the board's description are whole blocks"));
-    let receiver = Receiver::from_startup(startup, slots, memory, config);
-    let receiver = resources.receiver.init(receiver);
-    let sockets = resources.sockets.init(net::sockets(stack, resources.buffers.take()));
-    Started { receiver, sockets, slots, stack, runner }
+    own_frame(pin!(starting)).await
 }
 
 /// The identity of this board.
