@@ -136,7 +136,7 @@ pub(super) fn line(found: &Found, peer: Option<&Peer>) -> String {
 }
 
 /// How long a question waits for what could be offered with it.
-const LOOK: Duration = Duration::from_millis(1_500);
+const LOOK: Duration = Duration::from_millis(2_000);
 /// Most receivers that are offered.
 const OFFERED_MAX: usize = 20;
 

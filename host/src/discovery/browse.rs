@@ -32,7 +32,7 @@ impl Browser {
     /// Cancel-safe.
     pub async fn next(&mut self) -> Found {
         loop {
-            let Some((daemon, browsing)) = &self.running else {
+            let Some((daemon, browsing)) = &mut self.running else {
                 sleep(CHECK).await;
                 self.running = started().ok();
                 continue;

@@ -8,7 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use if_addrs::Interface;
-use mdns_sd::{IfKind, IfPredicate, MDNS_PORT, Receiver, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo};
+use mdns_sd::{
+    HostnameResolutionEvent, IfKind, IfPredicate, MDNS_PORT, Receiver, ResolvedService, ScopedIp, ServiceDaemon,
+    ServiceEvent, ServiceInfo,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::timeout;
 use waft_core::discovery::{DeviceId, PAIRING_KEY, SERVICE, VERSION_KEY};
@@ -25,6 +28,13 @@ pub(super) const CHECK: Duration = Duration::from_secs(1);
 
 /// How long a daemon may take to answer, and to say goodbye at the end.
 const ANSWER: Duration = Duration::from_millis(500);
+
+/// Most hosts whose missing addresses are asked for in one browsing. Strangers can announce any number of hosts.
+const ASKED_MAX: usize = 32;
+
+/// How long missing addresses are asked for. Responders leave out what they sent within the last second, so that the first
+/// question may remain without an answer.
+const ASKED_FOR: Duration = Duration::from_secs(5);
 
 /// The version of the protocol in announcements.
 const VERSION: u8 = 1;
@@ -59,7 +69,8 @@ impl Daemon {
 
     /// Begins to browse.
     pub(super) fn browse(&self) -> Result<Browsing, Unavailable> {
-        Ok(Browsing(self.daemon.browse(&domain()).map_err(|error| unavailable(&error))?))
+        let results = self.daemon.browse(&domain()).map_err(|error| unavailable(&error))?;
+        Ok(Browsing { daemon: self.daemon.clone(), results, asked: Vec::new() })
     }
 
     /// Whether the daemon holds too much, or does not answer.
@@ -86,15 +97,21 @@ impl Drop for Daemon {
 }
 
 /// The results of browsing.
-pub(super) struct Browsing(Receiver<ServiceEvent>);
+pub(super) struct Browsing {
+    daemon: ServiceDaemon,
+    results: Receiver<ServiceEvent>,
+    /// The hosts whose missing addresses were asked for. The daemon asks as long as the receiver is there.
+    asked: Vec<(String, Receiver<HostnameResolutionEvent>)>,
+}
 
 impl Browsing {
     /// The next instance whose records are complete. `None` if the daemon has ended the browsing, because it had more results
     /// than were taken. Cancel-safe.
-    pub(super) async fn next(&self) -> Option<Received> {
+    pub(super) async fn next(&mut self) -> Option<Received> {
         loop {
-            match self.0.recv_async().await {
+            match self.results.recv_async().await {
                 Ok(ServiceEvent::ServiceResolved(service)) => {
+                    self.ask_for_ipv4(&service);
                     let Some(instance) = instance(&service.fullname) else { continue };
                     let value = |key| service.get_property_val(key).map(|value| value.unwrap_or_default().to_vec());
                     return Some(Received {
@@ -108,6 +125,19 @@ impl Browsing {
                 Ok(_) => {}
                 Err(_) => return None,
             }
+        }
+    }
+
+    /// Asks for the IPv4 addresses of a service that has only others so far. An answer that arrived over IPv6 has only
+    /// IPv6 addresses, and once it is known, an answer over IPv4 that was not sent yet is not sent any more.
+    fn ask_for_ipv4(&mut self, service: &ResolvedService) {
+        let has_ipv4 = service.addresses.iter().any(ScopedIp::is_ipv4);
+        if has_ipv4 || self.asked.len() >= ASKED_MAX || self.asked.iter().any(|(host, _)| *host == service.host) {
+            return;
+        }
+        let timeout = ASKED_FOR.as_millis().try_into().ok();
+        if let Ok(receiver) = self.daemon.resolve_hostname(&service.host, timeout) {
+            self.asked.push((service.host.clone(), receiver));
         }
     }
 }

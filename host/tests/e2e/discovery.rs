@@ -39,6 +39,13 @@ fn ip(args: &[&str]) {
     assert!(Command::new("ip").args(args).status().expect("ip is there").success(), "ip {args:?}");
 }
 
+/// Has a rule of nftables apply to what comes in on this side of the cable.
+fn filter_incoming(rule: &str) {
+    let mut rules = Command::new("nft");
+    rules.arg(format!("table inet test {{ chain incoming {{ type filter hook input priority 0; {rule}; }}; }}"));
+    assert!(rules.status().expect("nft is there").success());
+}
+
 /// The kitchen's network namespace, at the other end of a cable.
 struct Cable {
     /// Keeps the namespace.
@@ -360,14 +367,23 @@ fn a_user_chooses_among_the_machines_that_wait_for_a_pairing() {
 }
 
 #[test]
+fn ipv4_addresses_are_found_although_only_ipv6_is_multicast() {
+    if !in_own_network("ipv4_addresses_are_found_although_only_ipv6_is_multicast") {
+        return;
+    }
+    let (world, cable) = world();
+    filter_incoming("ip daddr 224.0.0.251 udp dport 5353 drop");
+    let _receiver = cable.receive(&world, &[]);
+    find_that(&world.laptop, |found| found["address"] == "10.9.0.2:12346");
+}
+
+#[test]
 fn where_nothing_is_multicast_the_remembered_address_serves() {
     if !in_own_network("where_nothing_is_multicast_the_remembered_address_serves") {
         return;
     }
     let (world, cable) = world();
-    let mut rules = Command::new("nft");
-    rules.arg("table inet test { chain incoming { type filter hook input priority 0; udp dport 5353 drop; }; }");
-    assert!(rules.status().expect("nft is there").success());
+    filter_incoming("udp dport 5353 drop");
     let _receiver = cable.receive(&world, &[]);
     world.laptop.call(&["send", "folder", "kitchen@10.9.0.2"]).run().succeeded();
     send(&world).succeeded();
