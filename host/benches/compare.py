@@ -64,8 +64,10 @@ class Waft:
         return subprocess.check_output([self.program, "--version"], text=True).strip()
 
     def copy(self, source, target, usage):
+        """Puts the folder into `target`, which may hold an earlier one. Returns when it began."""
         address = f"127.0.0.1:{free_port()}"
-        receive = [self.program, "receive", "--once", "--no-code", "--sealed-key", "--listen", address, "--into", target]
+        receive = [self.program, "receive", "--once", "--no-code", "--sealed-key", "--listen", address]
+        receive += ["--overwrite", "--into", target]
         receiver = subprocess.Popen([*receive, "--json", "--quiet"], env=self.homes["bert"], stdout=subprocess.PIPE, text=True)
         while '"ready"' not in receiver.stdout.readline():
             pass
@@ -113,7 +115,8 @@ class Ssh:
 
 
 def tools(program, place):
-    """The tools that are installed: a name, and a function that copies and returns when it began and ended."""
+    """The tools that are installed: a name, and a function that copies and returns when it began and ended. First those
+    that copy a folder, then those that update one by content."""
     waft = Waft(program, place)
 
     def local(*command):
@@ -126,7 +129,7 @@ def tools(program, place):
     def by_waft(source, target, usage):
         return waft.copy(source, target, usage), time.monotonic()
 
-    found = {waft.version(): by_waft}
+    found, updating = {waft.version(): by_waft}, {waft.version(): by_waft}
     if shutil.which("ssh-keygen") and (shutil.which("sshd") or Path("/usr/sbin/sshd").exists()):
         ssh = Ssh(place)
 
@@ -134,16 +137,19 @@ def tools(program, place):
             scp = lambda port: ["scp", "-q", "-r", "-p", *ssh.client, "-P", str(port), f"{source}/.", f"127.0.0.1:{target}/"]
             return ssh.copy(scp, usage), ssh.ended
 
-        def by_rsync(source, target, usage):
-            shell = lambda port: " ".join(["ssh", *ssh.client, "-p", str(port)])
-            rsync = lambda port: ["rsync", "-a", "-e", shell(port), f"{source}/", f"127.0.0.1:{target}/"]
-            return ssh.copy(rsync, usage), ssh.ended
+        def by_rsync(*options):
+            def copy(source, target, usage):
+                shell = lambda port: " ".join(["ssh", *ssh.client, "-p", str(port)])
+                rsync = lambda port: ["rsync", *options, "-e", shell(port), f"{source}/", f"127.0.0.1:{target}/"]
+                return ssh.copy(rsync, usage), ssh.ended
+            return copy
 
         found["scp"] = by_scp
         if shutil.which("rsync"):
-            found["rsync over ssh"] = by_rsync
+            found["rsync over ssh"] = by_rsync("-a")
+            updating["rsync --checksum"] = by_rsync("-a", "--checksum")
     found["cp -r"] = local("cp", "-r", "-p")
-    return found
+    return found, updating
 
 
 def large_file(folder, scale):
@@ -159,6 +165,73 @@ def small_files(folder, scale):
         path = folder / f"{at // 200}" / f"{at}"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(generator.randbytes(2048))
+
+
+def change_file(folder, at):
+    """Gives one of the small files other content of the same length, each round another file."""
+    files = sorted(folder.glob("*/*"))
+    files[at * 7919 % len(files)].write_bytes(random.Random(3 + at).randbytes(2048))
+
+
+def copies(found, source, targets, rounds):
+    """Copies `source` with each tool into new folders. Returns the times of each tool."""
+    results = {tool: [] for tool in found}
+    for at, tool in turns(found, rounds):
+        target = targets / f"{at} {tool}"
+        target.mkdir(parents=True)
+        results[tool].append(measured(found[tool], source, target))
+    return results
+
+
+def updates(found, source, targets, rounds):
+    """Copies `source` with each tool, then changes one file in each round, and updates the copies. Returns the times of the
+    updates of each tool."""
+    results = {tool: [] for tool in found}
+    for tool, copy in found.items():
+        (targets / tool).mkdir(parents=True)
+        measured(copy, source, targets / tool)
+    changed = -1
+    for at, tool in turns(found, rounds):
+        if at > changed:
+            changed = at
+            change_file(source, at)
+            os.sync()
+        results[tool].append(measured(found[tool], source, targets / tool))
+    for tool in found:
+        if subprocess.run(["diff", "-r", source, targets / tool]).returncode != 0:
+            sys.exit(f"{tool} left another folder")
+    return results
+
+
+def turns(found, rounds):
+    """The rounds, each with every tool. Each begins with another tool, so that all meet the same disturbances."""
+    order = list(found)
+    for at in range(rounds):
+        for tool in order[at % len(order):] + order[:at % len(order)]:
+            yield at, tool
+
+
+def measured(copy, source, target):
+    usage = Usage()
+    started, ended = copy(source, target, usage)
+    os.sync()
+    return ended - started, usage.cpu
+
+
+def show(name, results, rounds):
+    first = [statistics.median(values) for values in zip(*next(iter(results.values())))]
+    print(f"\n{name}, median of {rounds}:")
+    print(f"{'':<16}{'wall s':>9}{'ratio':>8}{'CPU s':>9}{'ratio':>8}")
+    for tool, rounds in results.items():
+        wall, cpu = [statistics.median(values) for values in zip(*rounds)]
+        print(f"{tool:<16}{wall:>9.2f}{wall / first[0]:>8.2f}{cpu:>9.2f}{cpu / first[1]:>8.2f}", flush=True)
+
+
+WORKLOADS = {
+    "large": ("512 MiB in one file", large_file, copies),
+    "small": ("20,000 files of 2 KiB", small_files, copies),
+    "update": ("20,000 files of 2 KiB, one of them changed", small_files, updates),
+}
 
 
 def describe(place):
@@ -177,34 +250,22 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1, help="part of the full sizes (default: 1)")
     parser.add_argument("--at", help="a folder on the file system to measure (default: the temporary folder)")
+    parser.add_argument("--only", choices=WORKLOADS, help="one workload (default: all)")
     arguments = parser.parse_args()
     # Removed only at the end: on ext4, writing many small files after many were deleted takes ten times as long.
     with tempfile.TemporaryDirectory(dir=arguments.at, prefix="waft-compare-") as place:
         place = Path(place)
         describe(place)
-        found = tools(str(Path(arguments.waft).resolve()), place)
-        for name, make in [("512 MiB in one file", large_file), ("20,000 files of 2 KiB", small_files)]:
-            source = place / "sources" / name
+        copying, updating = tools(str(Path(arguments.waft).resolve()), place)
+        for key, (name, fill, measure) in WORKLOADS.items():
+            if arguments.only not in (None, key):
+                continue
+            source = place / "sources" / key
             source.mkdir(parents=True)
-            make(source, arguments.scale)
+            fill(source, arguments.scale)
             os.sync()
-            results = {tool: [] for tool in found}
-            for at in range(arguments.rounds):
-                # Interleaved, and each round begins with another tool, so that all meet the same disturbances.
-                order = list(found)
-                for tool in order[at % len(order):] + order[:at % len(order)]:
-                    target = place / "targets" / f"{name} {at} {tool}"
-                    target.mkdir(parents=True)
-                    usage = Usage()
-                    started, ended = found[tool](source, target, usage)
-                    results[tool].append((ended - started, usage.cpu))
-                    os.sync()
-            first = [statistics.median(values) for values in zip(*next(iter(results.values())))]
-            print(f"\n{name}, median of {arguments.rounds}:")
-            print(f"{'':<16}{'wall s':>9}{'ratio':>8}{'CPU s':>9}{'ratio':>8}")
-            for tool, rounds in results.items():
-                wall, cpu = [statistics.median(values) for values in zip(*rounds)]
-                print(f"{tool:<16}{wall:>9.2f}{wall / first[0]:>8.2f}{cpu:>9.2f}{cpu / first[1]:>8.2f}")
+            found = updating if measure is updates else copying
+            show(name, measure(found, source, place / "targets" / key, arguments.rounds), arguments.rounds)
 
 
 if __name__ == "__main__":
