@@ -150,6 +150,14 @@ pub(crate) fn device(metadata: &Metadata) -> u64 {
     metadata.dev()
 }
 
+/// When a file was changed last, or its attributes, by the clock of its file system. No program can set this time.
+pub(crate) type ChangeTime = (i64, i64);
+
+/// The time of the last change. `None` if the system does not tell.
+pub(crate) fn changed(metadata: &Metadata) -> Option<ChangeTime> {
+    Some((metadata.ctime(), metadata.ctime_nsec()))
+}
+
 /// Whether that name refers to the open file. The link count would not show this, because NFS and FUSE rename a file
 /// that is removed while it is open.
 pub(crate) fn is_named(dir: &Dir, name: &str, file: &File) -> io::Result<bool> {

@@ -218,6 +218,14 @@ pub(crate) fn is_refused_name(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidFilename
 }
 
+/// When a file was changed last, or its attributes.
+pub(crate) type ChangeTime = u64;
+
+/// The time of the last change. `None`: the standard library does not tell.
+pub(crate) fn changed(_metadata: &Metadata) -> Option<ChangeTime> {
+    None
+}
+
 /// Makes a complete file durable.
 pub(crate) fn sync_file(file: &File) -> io::Result<()> {
     file.sync_all()

@@ -4,25 +4,26 @@
 //! listed if the record has it with the same path and length, and the target's file still has the length and the
 //! modification time that it was given. **The digests are the sender's own**, so that they reveal nothing about local
 //! changes. What the sender then leaves out is read from the target and takes the way of received content, which is
-//! hashed: a file that was changed all the same is noticed, and then everything is sent. PROTOCOL.md, section 6, step 8,
-//! "Only what changed".
+//! hashed: a file that was changed all the same is noticed, and then everything is sent. Some of these files need not even
+//! be staged (see `stays`). PROTOCOL.md, section 6, step 8, "Only what changed".
 
 use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::{Dir, Metadata, OpenOptions};
 use waft_core::archive::{DIGEST, Kind};
-use waft_core::digest::Digest;
+use waft_core::digest::{Digest, Hasher};
 use waft_core::session::StoreError;
 use waft_core::wire::message::BaseFile;
 
-use super::blocking::BlockingStore;
+use super::blocking::{BlockingStore, StagedManifest};
 use super::capabilities::{Capabilities, Kept};
 use super::committed::Record;
 use super::error::{Failure, Result, check_wanted};
 use super::small_files::SmallFiles;
+use super::stays::{Stays, Unchanged};
 use crate::folder::entries::{Entries, Item};
 use crate::platform;
 
@@ -33,6 +34,8 @@ const PIECE: usize = 256 << 10;
 pub(super) struct Base {
     target: OpenFiles,
     record: Record,
+    /// Recognises files that stay in the target, if any may.
+    unchanged: Option<Unchanged>,
     /// The files that were listed, in the order of the archive.
     listed: Vec<Listed>,
 }
@@ -40,6 +43,7 @@ pub(super) struct Base {
 /// A file of the new archive that the target has.
 struct Listed {
     path: String,
+    item: Item,
     digest: Digest,
     /// Offset of its content in the archive.
     start: u64,
@@ -55,15 +59,18 @@ impl Listed {
 
 impl Base {
     pub(super) fn new(target: Dir, record: Record) -> Self {
-        Self { target: OpenFiles { root: target, parent: None }, record, listed: Vec::new() }
+        Self { target: OpenFiles { root: target, parent: None }, record, unchanged: None, listed: Vec::new() }
     }
 
     /// Lists the files of the new manifest that the target has, without those that end before `position`. If something
-    /// cannot be read, the list is shorter.
-    fn list(&mut self, manifest: File, length: u32, position: u64, capabilities: Capabilities) -> Vec<BaseFile> {
+    /// cannot be read, the list is shorter. If the folder is merged into the target, files may stay there.
+    pub(super) fn list(&mut self, manifest: StagedManifest, position: u64) -> Vec<BaseFile> {
+        let StagedManifest { file, length, capabilities, is_merged } = manifest;
+        let written = file.metadata().ok().filter(|_| is_merged).map(Metadata::from_just_metadata);
+        self.unchanged = written.and_then(|written| Unchanged::since(&written, capabilities.files));
         let mut files = Vec::new();
         let mut next = 0;
-        let _ = self.match_files(manifest, length, capabilities, |file, listed| {
+        let _ = self.match_files(file, length, capabilities, |file, listed| {
             if listed.end() <= position {
                 return None;
             }
@@ -72,6 +79,29 @@ impl Base {
             Some(listed)
         });
         files
+    }
+
+    /// Opens the file of an entry that stays in the target, after its content was compared with the digest that is
+    /// returned. `None` if it does not stay.
+    pub(super) fn open_staying(&mut self, entry: u32) -> Option<(File, Digest, Unchanged)> {
+        let unchanged = self.unchanged?;
+        let found = self.listed.binary_search_by_key(&entry, |listed| listed.item.index).ok()?;
+        let listed = &self.listed[found];
+        let file = self.target.open(&listed.path, listed.size)?;
+        if !file.stays(unchanged, listed) {
+            return None;
+        }
+        let mut file = file.file;
+        let (mut hasher, mut buffer) = (Hasher::new(), vec![0; PIECE]);
+        loop {
+            check_wanted().ok()?;
+            match file.read(&mut buffer).ok()? {
+                0 => break,
+                got => hasher.update(&buffer[..got]),
+            }
+        }
+        file.rewind().ok()?;
+        (hasher.digest() == listed.digest).then_some((file, listed.digest, unchanged))
     }
 
     /// Goes through both manifests, which are in the same order. `None` if one of them cannot be read.
@@ -101,7 +131,7 @@ impl Base {
                         && self.target.has(path, size, &old_item, capabilities)
                     {
                         let digest = *self.record.digests.get(old.files as usize)?;
-                        let listed = Listed { path: path.to_owned(), digest, start: new.content, size };
+                        let listed = Listed { path: path.to_owned(), item: new_item, digest, start: new.content, size };
                         self.listed.extend(list(number, listed));
                     }
                     new.next()?;
@@ -113,8 +143,8 @@ impl Base {
     }
 
     /// The next bytes of the archive from offset `position` on, as far as they belong to whole listed files before `end`:
-    /// about as many as a piece has.
-    fn read(&mut self, position: u64, end: u64, bytes: &mut Vec<u8>) -> Result<()> {
+    /// about as many as a piece has. Adds the files among them that stay to `stays`.
+    fn read(&mut self, position: u64, end: u64, bytes: &mut Vec<u8>, stays: &mut Stays) -> Result<()> {
         bytes.clear();
         let mut next = self.listed.partition_point(|listed| listed.end() <= position);
         while bytes.len() < PIECE && position + (bytes.len() as u64) < end {
@@ -125,7 +155,12 @@ impl Base {
             let from = (at - listed.start).min(listed.size);
             let content = (listed.size - from).min(most);
             if content > 0 {
-                self.target.read(listed, from, content, bytes).ok_or(StoreError::BaseLost)?;
+                let unchanged = self.unchanged.filter(|_| from == 0);
+                let file = self.target.open(&listed.path, listed.size).ok_or(StoreError::BaseLost)?;
+                if let Some(unchanged) = unchanged.filter(|unchanged| file.stays(*unchanged, listed)) {
+                    stays.add(listed.item.index, unchanged);
+                }
+                file.read(from, content, bytes).ok_or(StoreError::BaseLost)?;
             }
             if from + content == listed.size {
                 let given = (at - listed.start).saturating_sub(listed.size) as usize;
@@ -146,8 +181,8 @@ impl BlockingStore {
     /// Lists the files that need not be sent.
     pub(super) fn list_base(&mut self) -> Vec<BaseFile> {
         let position = self.durable();
-        let Some((manifest, length, capabilities)) = self.staged_manifest() else { return Vec::new() };
-        self.base.as_mut().map_or(Vec::new(), |base| base.list(manifest, length, position, capabilities))
+        let Some(manifest) = self.staged_manifest() else { return Vec::new() };
+        self.base.as_mut().map_or(Vec::new(), |base| base.list(manifest, position))
     }
 
     /// Takes the next `length` bytes of the archive from the target.
@@ -157,7 +192,8 @@ impl BlockingStore {
         while self.durable() < end {
             check_wanted()?;
             let position = self.durable();
-            self.base.as_mut().ok_or(StoreError::NotListed)?.read(position, end, &mut bytes)?;
+            let (base, stays) = self.base_and_stays().ok_or(StoreError::NotListed)?;
+            base.read(position, end, &mut bytes, stays)?;
             self.take(&bytes, small.as_deref_mut()).map_err(|failure| match failure {
                 // Its content does not match the digest that the sender agreed to.
                 Failure::Refused(StoreError::Archive(_)) => StoreError::BaseLost.into(),
@@ -200,6 +236,28 @@ fn compare(one: &str, other: &str) -> Ordering {
     one.split('/').cmp(other.split('/'))
 }
 
+/// A file of the target.
+struct OpenFile {
+    file: File,
+    found: Metadata,
+}
+
+impl OpenFile {
+    /// Whether the file stays in the target, and is durable with the tree.
+    fn stays(&self, unchanged: Unchanged, listed: &Listed) -> bool {
+        unchanged.is(&self.found, listed.size, &listed.item) && platform::sync_file(&self.file).is_ok()
+    }
+
+    /// Appends `length` bytes from offset `from` on. `None` if the file does not have them.
+    fn read(mut self, from: u64, length: u64, bytes: &mut Vec<u8>) -> Option<()> {
+        if from > 0 {
+            self.file.seek(SeekFrom::Start(from)).ok()?;
+        }
+        let got = self.file.take(length).read_to_end(bytes).ok()?;
+        (got as u64 == length).then_some(())
+    }
+}
+
 /// Opens files below the target, without following links.
 struct OpenFiles {
     root: Dir,
@@ -218,22 +276,15 @@ impl OpenFiles {
         found.is_file() && found.len() == size && kept.is_written((0, modified.into_std()), 0, item.modified)
     }
 
-    /// Appends `length` bytes of a file from offset `from` on. `None` if the file does not have them, or another length.
-    fn read(&mut self, listed: &Listed, from: u64, length: u64, bytes: &mut Vec<u8>) -> Option<()> {
-        let (dir, name) = self.dir_of(&listed.path)?;
+    /// Opens a file of `size` bytes. `None` if it cannot be opened, or has another length.
+    fn open(&mut self, path: &str, size: u64) -> Option<OpenFile> {
+        let (dir, name) = self.dir_of(path)?;
         let mut options = OpenOptions::new();
         // If a pipe has taken the file's place, do not block until it has a writer.
         options.read(true).follow(FollowSymlinks::No).nonblock(true);
-        let mut file = dir.open_with(name, &options).ok()?.into_std();
+        let file = dir.open_with(name, &options).ok()?;
         let found = file.metadata().ok()?;
-        if !found.is_file() || found.len() != listed.size {
-            return None;
-        }
-        if from > 0 {
-            file.seek(SeekFrom::Start(from)).ok()?;
-        }
-        let got = file.take(length).read_to_end(bytes).ok()?;
-        (got as u64 == length).then_some(())
+        (found.is_file() && found.len() == size).then(|| OpenFile { file: file.into_std(), found })
     }
 
     /// The directory of a path, and the path's last component.

@@ -25,6 +25,7 @@ use super::place::{Found, Place};
 use super::replace::{self, Onto, commit_over, edited};
 use super::small_files::SmallFiles;
 use super::staging::{MANIFEST, Staging, TREE};
+use super::stays::Stays;
 use super::tree::{Digests, Incoming, Tree};
 use super::{Earlier, LeftBehind, Piece, Placed, held};
 use crate::error::{FileError, is_disk_full};
@@ -66,6 +67,16 @@ enum State {
     },
     /// A part of the archive is staged.
     Staged(Box<Staged>),
+}
+
+/// A manifest that is staged and complete.
+pub(super) struct StagedManifest {
+    pub(super) file: File,
+    pub(super) length: u32,
+    /// The attributes that the file system keeps.
+    pub(super) capabilities: Capabilities,
+    /// Whether its folder is merged into the target.
+    pub(super) is_merged: bool,
 }
 
 struct Staged {
@@ -182,16 +193,20 @@ impl BlockingStore {
         let capabilities = self.measure(&staging)?;
         let ours = staging.is_of(offered).unwrap_or(false);
         let found = match ours {
-            true => held::read_back(&self.place, &staging, offered, is_it, capabilities),
+            true => {
+                let base = self.base.as_mut().filter(|_| self.onto == Onto::Merged);
+                held::read_back(&self.place, &staging, offered, is_it, capabilities, base)
+            }
             false => None,
         };
         let Some((held, tree)) = found else { return self.start(staging, offered) };
         self.enough(offered.shape.total - held.offset)?;
         self.manifest = Some(tree.manifest);
-        let part = Part::Content(Box::new(tree));
         let onto = self.onto;
-        let staged = Staged { staging, offered: *offered, position: held.offset, part, capabilities, onto };
-        staged.check(&self.place)?;
+        let part = Part::Broken;
+        let mut staged = Staged { staging, offered: *offered, position: held.offset, part, capabilities, onto };
+        staged.check(&self.place, &self.place.inspect()?, &tree.stays)?;
+        staged.part = Part::Content(Box::new(tree));
         self.state = State::Staged(Box::new(staged));
         Ok(held)
     }
@@ -247,11 +262,20 @@ impl BlockingStore {
         matches!(self.state, State::Staged(_))
     }
 
-    /// The staged manifest and its length, once it is complete, and the attributes that the file system keeps.
-    pub(super) fn staged_manifest(&self) -> Option<(File, u32, Capabilities)> {
+    /// The staged manifest, once it is complete.
+    pub(super) fn staged_manifest(&self) -> Option<StagedManifest> {
         let State::Staged(staged) = &self.state else { return None };
         let Part::Content(_) = staged.part else { return None };
-        Some((staged.staging.manifest().ok()?, staged.offered.shape.manifest, staged.capabilities))
+        let (file, length) = (staged.staging.manifest().ok()?, staged.offered.shape.manifest);
+        let is_merged = staged.onto == Onto::Merged;
+        Some(StagedManifest { file, length, capabilities: staged.capabilities, is_merged })
+    }
+
+    /// The target as the base of the current archive, and the files of the archive that stay there.
+    pub(super) fn base_and_stays(&mut self) -> Option<(&mut Base, &mut Stays)> {
+        let State::Staged(staged) = &mut self.state else { return None };
+        let Part::Content(tree) = &mut staged.part else { return None };
+        Some((self.base.as_mut()?, &mut tree.stays))
     }
 
     /// Whether the next bytes are content. The result of writing content need not be known before more of it arrives.
@@ -405,29 +429,33 @@ impl Staged {
             return Err(StoreError::Io.into());
         };
         let summary = incoming.finish(&self.offered.shape)?;
-        self.check(place)?;
+        self.check(place, &place.inspect()?, &Stays::default())?;
         Tree::begin(place, &self.staging, summary, self.capabilities)
     }
 
-    /// Checks that everything can be moved into a target that holds other files.
-    fn check(&self, place: &Place) -> Result<()> {
+    /// Checks that everything can be moved into a target that holds other files, which was `found`, and that the files that
+    /// stay there are as they were.
+    fn check(&self, place: &Place, found: &Found, stays: &Stays) -> Result<()> {
         if matches!(self.onto, Onto::Replaced { .. }) {
             return Ok(());
         }
-        let target = match place.inspect()? {
+        let target = match found {
             Found::Filled(target) => target,
             Found::Empty(target) if place.in_place.is_some() => target,
-            Found::Empty(_) | Found::Nothing => return Ok(()),
+            Found::Empty(_) | Found::Nothing if stays.is_empty() => return Ok(()),
+            Found::Empty(_) | Found::Nothing => return Err(StoreError::BaseLost.into()),
         };
         let manifest = self.staging.manifest().map_err(|error| place.at_staging(MANIFEST, error))?;
-        preflight(place, target, merge::entries(place, manifest, self.offered.shape.manifest)?)
+        let target = target.try_clone().map_err(|error| place.at_target("", error))?;
+        preflight(place, target, merge::entries(place, manifest, self.offered.shape.manifest)?, stays)
     }
 
     /// Moves the whole folder into the target. Returns the archive's root digest, and how the folder got there.
     fn commit(mut self, place: &Place, received: Option<&Received>, step: Step<'_>) -> Result<(Digest, Placed)> {
-        let Part::Content(tree) = std::mem::replace(&mut self.part, Part::Broken) else {
+        let Part::Content(mut tree) = std::mem::replace(&mut self.part, Part::Broken) else {
             return Err(StoreError::Io.into());
         };
+        let stays = std::mem::take(&mut tree.stays);
         let digests = tree.end(place)?;
         platform::sync_all(&self.staging.dir).map_err(|error| place.at_staging("", error))?;
         if let Onto::Replaced { merges } = self.onto
@@ -445,31 +473,31 @@ impl Staged {
             }
             self.onto = Onto::Merged;
         }
+        let found = place.inspect()?;
+        let is_filled = matches!(found, Found::Filled(_));
+        if is_filled && self.onto != Onto::Merged {
+            return Err(StoreError::NotEmpty.into());
+        }
+        self.check(place, &found, &stays)?;
         if let Some(received) = received {
             self.remember(&digests, |folder, manifest| received.store(&place.target_path(), folder, manifest));
         }
-        let found = place.inspect()?;
-        let placed = if matches!(found, Found::Filled(_)) { Placed::Merged } else { Placed::New };
         match found {
-            Found::Filled(_) if self.onto != Onto::Merged => {
-                return Err(StoreError::NotEmpty.into());
-            }
             Found::Empty(target) if place.in_place.is_none() => {
                 self.rename(place, Some(&target)).map_err(|error| place.at_target("", error))?;
             }
             Found::Filled(target) | Found::Empty(target) => {
-                self.check(place)?;
                 let intent = Intent { manifest: self.offered.shape.manifest, digest: digests.manifest };
                 step()
                     .and_then(|()| merge::intend(&self.staging, intent))
                     .map_err(|error| place.at_staging("", error))?;
-                merge::forward(place, &self.staging, target, intent, self.capabilities, step)?;
+                merge::forward(place, &self.staging, target, intent, self.capabilities, &stays, step)?;
             }
             Found::Nothing => self.rename(place, None).map_err(|error| place.at_target("", error))?,
         }
         // The folder is in place. If the staging area cannot be removed, the next process removes it.
         let _ = self.staging.remove(place);
-        Ok((digests.root, placed))
+        Ok((digests.root, if is_filled { Placed::Merged } else { Placed::New }))
     }
 
     /// Records which sender this folder came from. If that fails, the sender has to send the folder in full next time.

@@ -138,6 +138,15 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// Whether an entry with the mode and time `found` has all that is kept of `mode` and `modified`, and the time is kept
+    /// exactly.
+    pub(super) fn is_exactly(self, found: (u16, SystemTime), mode: u16, modified: Modified) -> bool {
+        let is_exact = self.times == Times::Exact && HELD_EVERYWHERE.contains(&modified.seconds);
+        is_exact && self.is_written(found, mode, modified)
+    }
+}
+
 impl Times {
     fn measure(wanted: SystemTime, found: SystemTime) -> Self {
         if found == wanted {

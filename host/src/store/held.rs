@@ -13,6 +13,8 @@ use waft_core::archive::{Kind, ManifestReader, Summary};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::session::{Held, Offered};
 
+use super::base::Base;
+use super::blocking::StagedManifest;
 use super::capabilities::Capabilities;
 use super::place::Place;
 use super::staged_file::StagedFile;
@@ -26,18 +28,24 @@ use crate::worker::is_given_up;
 const PIECE: usize = 1 << 20;
 
 /// Returns the staged prefix of the offered archive, and the tree in the state to continue from there. `None` if
-/// nothing is staged, or if anything is inconsistent.
+/// nothing is staged, or if anything is inconsistent. If the folder is merged into a target that is its `base`, files that
+/// stay there count as staged.
 pub(super) fn read_back(
     place: &Place,
     staging: &Staging,
     offered: &Offered,
     is_it: &dyn Fn(&Digest) -> bool,
     capabilities: Capabilities,
+    base: Option<&mut Base>,
 ) -> Option<(Held, Tree)> {
-    let mut reading = Reading { prefix: Hasher::new(), offset: 0, buffer: vec![0; PIECE], top: 0 };
+    let mut reading = Reading { prefix: Hasher::new(), offset: 0, buffer: vec![0; PIECE], top: 0, base };
     let summary = reading.manifest(staging, offered)?;
     if !is_it(&summary.digest) {
         return None;
+    }
+    if let Some(base) = &mut reading.base {
+        let (file, length) = (staging.manifest().ok()?, offered.shape.manifest);
+        base.list(StagedManifest { file, length, capabilities, is_merged: true }, 0);
     }
     let mut tree = Tree::begin(place, staging, summary, capabilities).ok()?;
     reading.content(&mut tree)?;
@@ -45,12 +53,14 @@ pub(super) fn read_back(
     Some((Held { offset: reading.offset, digest: reading.prefix.digest() }, tree))
 }
 
-struct Reading {
+struct Reading<'b> {
     prefix: Hasher,
     offset: u64,
     buffer: Vec<u8>,
     /// Number of entries found in the root of the tree.
     top: usize,
+    /// The target, if files may stay there.
+    base: Option<&'b mut Base>,
 }
 
 /// How much of an entry is staged.
@@ -60,7 +70,7 @@ enum Found {
     Nothing,
 }
 
-impl Reading {
+impl Reading<'_> {
     fn manifest(&mut self, staging: &Staging, offered: &Offered) -> Option<Summary> {
         let mut file = staging.manifest().ok()?;
         let (mut reader, mut names) = (ManifestReader::new(offered.shape.manifest), Names::default());
@@ -118,7 +128,7 @@ impl Reading {
         let mut options = OpenOptions::new();
         platform::changeable(&mut options).read(true).follow(FollowSymlinks::No).nonblock(true);
         let opened = tree.open.here().open_with(tree.entries.name(), &options);
-        let Some(file) = present(opened)? else { return Some(Found::Nothing) };
+        let Some(file) = present(opened)? else { return self.staying(tree, item, size) };
         self.count(tree);
         let file = file.into_std();
         let found = file.metadata().ok()?;
@@ -132,9 +142,7 @@ impl Reading {
             return Some(Found::Part);
         }
         let digest = tree.reader.end_held_file().ok()?;
-        tree.digests.push(digest);
-        self.prefix.update(&digest.0);
-        self.offset += digest.0.len() as u64;
+        self.add_digest(tree, digest);
         // The process may have been interrupted before it set the mode and time of a whole file, or before the file was
         // durable.
         if platform::file_mode(&found) != item.mode || found.modified().ok() != system_time(item.modified) {
@@ -143,6 +151,25 @@ impl Reading {
             platform::sync_file(&file).ok()?;
         }
         Some(Found::Whole)
+    }
+
+    /// Reads a file that is not staged because it stays in the target.
+    fn staying(&mut self, tree: &mut Tree, item: Item, size: u64) -> Option<Found> {
+        let staying = self.base.as_mut().and_then(|base| base.open_staying(item.index));
+        let Some((file, digest, unchanged)) = staying else { return Some(Found::Nothing) };
+        tree.reader.begin_file(size).ok()?;
+        self.bytes(tree, &file, size)?;
+        (tree.reader.end_held_file().ok()? == digest).then_some(())?;
+        tree.stays.add(item.index, unchanged);
+        self.add_digest(tree, digest);
+        Some(Found::Whole)
+    }
+
+    /// Adds the digest of a whole file to the prefix.
+    fn add_digest(&mut self, tree: &mut Tree, digest: Digest) {
+        tree.digests.push(digest);
+        self.prefix.update(&digest.0);
+        self.offset += digest.0.len() as u64;
     }
 
     /// Reads the next `length` bytes of a file.

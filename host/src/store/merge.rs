@@ -25,6 +25,7 @@ use crate::store::compare::manifest_digest;
 use crate::store::error::{Failure, Result, check_wanted};
 use crate::store::place::{Found, Place};
 use crate::store::staging::{INTENT, MANIFEST, Staging, TREE, read_write};
+use crate::store::stays::Stays;
 use crate::store::tree::finish_dir;
 
 const MAGIC: &[u8; 16] = b"waft intent 1\n\0\0";
@@ -59,13 +60,15 @@ pub(super) fn intent(staging: &Staging) -> io::Result<Option<Intent>> {
     Ok(Intent::decode(&found))
 }
 
-/// Moves the remaining files, then removes the intent. Can be called again after an interruption at any point.
+/// Moves the remaining files but those that stay, then removes the intent. Can be called again after an interruption at
+/// any point; then it is not known which files stay, and they are not there to be moved.
 pub(super) fn forward(
     place: &Place,
     staging: &Staging,
     target: Dir,
     intent: Intent,
     capabilities: Capabilities,
+    stays: &Stays,
     step: Step<'_>,
 ) -> Result<()> {
     let at_staging = |path: &str, error: io::Error| Failure::Io(place.at_staging(path, error));
@@ -80,6 +83,9 @@ pub(super) fn forward(
         let mut moving = Moving { place, from: Descent::new(tree), to: Descent::new(target), capabilities };
         while let Some(item) = next(place, &mut entries)? {
             check_wanted()?;
+            if stays.contains(item.index) {
+                continue;
+            }
             moving.entry(&item, &entries, step)?;
         }
         moving.leave(1, step)?;
@@ -105,7 +111,7 @@ pub(super) fn recover(place: &Place) -> Result<bool> {
     match target {
         Some(target) if !forgotten => {
             let capabilities = Capabilities::measure(&staging.dir).map_err(|error| place.at_staging("", error))?;
-            forward(place, &staging, target, intent, capabilities, &mut || Ok(()))?;
+            forward(place, &staging, target, intent, capabilities, &Stays::default(), &mut || Ok(()))?;
             // The folder is in place. If the staging area cannot be removed, the next process removes it.
             let _ = staging.remove(place);
             Ok(true)
@@ -249,13 +255,15 @@ const READABLE: u16 = 0o500;
 /// Once moving has begun there is no way back, so everything that could stop it is looked for first: an entry of the
 /// other kind in the way, a mount point, a directory or file that this user may not change. Nothing is changed, except
 /// that a directory of this user whose mode forbids to look into it is opened to its owner meanwhile.
-pub(super) fn preflight(place: &Place, target: Dir, entries: Entries<BufReader<File>>) -> Result<()> {
+///
+/// Fails with `BaseLost` if one of the files that stay has changed.
+pub(super) fn preflight(place: &Place, target: Dir, entries: Entries<BufReader<File>>, stays: &Stays) -> Result<()> {
     let own = target.dir_metadata().map_err(|error| Failure::Io(place.at_target("", error)))?;
     // The mode of the target itself is not changed, so it must be writable already.
     platform::may_write(&target).map_err(|error| Failure::Io(place.at_target("", error)))?;
     let device = platform::device(&own);
     let (staging, open, here, absent) = (place.staging_within(), Descent::new(target), vec![own], usize::MAX);
-    Preflight { place, device, staging, open, here, absent }.run(entries)
+    Preflight { place, device, staging, open, here, absent, stays }.run(entries)
 }
 
 struct Preflight<'a> {
@@ -269,6 +277,8 @@ struct Preflight<'a> {
     here: Vec<Metadata>,
     /// Depth of a directory that does not exist in the target. Entries below it need no check.
     absent: usize,
+    /// The files that stay in the target.
+    stays: &'a Stays,
 }
 
 impl Preflight<'_> {
@@ -276,6 +286,7 @@ impl Preflight<'_> {
         while let Some(item) = next(self.place, &mut entries)? {
             check_wanted()?;
             if item.depth > self.absent {
+                self.check_stay(&item, None)?;
                 continue;
             }
             self.absent = usize::MAX;
@@ -308,11 +319,13 @@ impl Preflight<'_> {
         let found = match self.open.here().symlink_metadata(name) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.check_stay(item, None)?;
                 self.absent = if is_dir { item.depth } else { usize::MAX };
                 return Ok(());
             }
             Err(error) => return Err(io(error)),
         };
+        self.check_stay(item, Some(&found))?;
         // Some file systems give a directory a second name: VFAT and NTFS a short one.
         if self.staging.as_ref().is_some_and(|staging| platform::is_same(staging, &found)) {
             return Err(is_staging());
@@ -332,6 +345,14 @@ impl Preflight<'_> {
             self.enter(name, found).map_err(io)?;
         }
         Ok(())
+    }
+
+    /// Fails if an entry that was to stay is not in the target as it was.
+    fn check_stay(&self, item: &Item, found: Option<&Metadata>) -> Result<()> {
+        match item.kind {
+            Kind::File { size } => self.stays.check(item, size, found),
+            Kind::Directory => Ok(()),
+        }
     }
 
     /// Enters a directory if entries in it can be changed. Its owner can make it accessible, so that is enough.

@@ -21,6 +21,7 @@ mod session;
 mod small_files;
 mod staged_file;
 mod staging;
+mod stays;
 mod tree;
 
 use std::io::{self, ErrorKind, Read, Seek};

@@ -4,7 +4,7 @@
 //! ```text
 //! journal    the offer that the archive belongs to; locked while a process uses the staging area
 //! manifest   the archive's manifest, as received so far
-//! tree/      its files and directories, as received so far
+//! tree/      its files and directories, as received so far, without files that stay in the target (see `stays`)
 //! intent     only while files are being moved into a filled target (see `merge`)
 //! old/       only while the target is being replaced on a system that cannot exchange directories (see `replace`)
 //! ```

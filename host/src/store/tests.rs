@@ -14,6 +14,7 @@ use waft_core::wire::message::Kibibytes;
 use super::capabilities::Capabilities;
 use super::place::Found;
 use super::staging::Staging;
+use super::stays::Stays;
 use super::*;
 use crate::error::Cause;
 use crate::platform;
@@ -226,4 +227,6 @@ mod overwrite;
 mod resume;
 #[cfg(target_os = "linux")]
 mod space;
+#[cfg(unix)]
+mod stays;
 mod target;

@@ -22,6 +22,7 @@ use crate::store::place::Place;
 use crate::store::small_files::{Failed, SmallFiles};
 use crate::store::staged_file::{StagedFile, finish, new_file};
 use crate::store::staging::{MANIFEST, Staging, TREE};
+use crate::store::stays::Stays;
 
 /// A tree under construction.
 pub(super) struct Tree {
@@ -34,6 +35,8 @@ pub(super) struct Tree {
     pub(super) file: Option<StagedFile>,
     /// Whether that file is left to the threads for small files.
     is_small: bool,
+    /// The files that are not staged, because they stay in the target.
+    pub(super) stays: Stays,
     pub(super) manifest: Digest,
     /// The digests of the files that are complete.
     pub(super) digests: Vec<Digest>,
@@ -72,6 +75,7 @@ impl Tree {
             reader: ContentReader::new(&summary),
             file: None,
             is_small: false,
+            stays: Stays::default(),
             manifest: summary.digest,
             digests: Vec::new(),
             root: None,
@@ -93,7 +97,8 @@ impl Tree {
             check_wanted()?;
             match next {
                 Content::Data(bytes) => {
-                    let file = self.file.as_mut().expect("the reader gives content only after `NeedFile`");
+                    // A file that stays has none.
+                    let Some(file) = self.file.as_mut() else { continue };
                     match small.as_deref_mut().filter(|_| self.is_small) {
                         Some(small) => small.add_content(bytes),
                         None => {
@@ -104,7 +109,7 @@ impl Tree {
                 }
                 Content::FileEnd { digest } => {
                     self.digests.push(digest);
-                    let file = self.file.take().expect("the reader gives `FileEnd` only after `NeedFile`");
+                    let Some(file) = self.file.take() else { continue };
                     match small.as_deref_mut().filter(|_| self.is_small) {
                         Some(small) => {
                             small.add(file, self.entries.path(), self.capabilities, start).map_err(not_written)?
@@ -112,6 +117,8 @@ impl Tree {
                         None => file.finish(self.capabilities).map_err(|error| self.file_error(place, error))?,
                     }
                 }
+                // Whether the next file stays in the target is known once the first of its bytes are there.
+                Content::NeedFile if archive.is_empty() => break,
                 Content::NeedFile => {
                     let size = self.next_file(place)?;
                     self.is_small = small.is_some() && is_small(size, archive.len());
@@ -136,12 +143,16 @@ impl Tree {
         Ok(Digests { root, manifest: self.manifest, files: self.digests })
     }
 
-    /// Creates the next file, and returns its size.
+    /// Creates the next file, unless it stays in the target. Returns its size.
     fn next_file(&mut self, place: &Place) -> Result<u64> {
         while let Some(item) = self.take_entry(place)? {
             check_wanted()?;
             match item.kind {
                 Kind::Directory => self.make_directory(place, item)?,
+                Kind::File { size } if self.stays.contains(item.index) => {
+                    self.reader.begin_file(size).map_err(StoreError::Archive)?;
+                    return Ok(size);
+                }
                 Kind::File { size } => {
                     let made = StagedFile::create(self.open.here(), self.entries.name(), item, self.capabilities);
                     self.file = Some(made.map_err(|error| self.not_made(place, &item, error))?);

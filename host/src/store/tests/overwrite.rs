@@ -80,7 +80,8 @@ fn crash_again(bench: &Bench, after: u32) {
     let staging = Staging::existing(&place).unwrap().unwrap();
     let intent = merge::intent(&staging).unwrap().unwrap();
     let Found::Filled(target) = place.inspect().unwrap() else { panic!("the target is gone") };
-    merge::forward(&place, &staging, target, intent, Capabilities::ALL, &mut stop_after(after)).unwrap_err();
+    merge::forward(&place, &staging, target, intent, Capabilities::ALL, &Stays::default(), &mut stop_after(after))
+        .unwrap_err();
 }
 
 #[test]
@@ -351,9 +352,11 @@ fn an_entry_with_another_name_of_the_staging_area_is_refused() {
         let manifest = bench.temp.path().join("manifest");
         fs::write(&manifest, &bench.bytes()[..length as usize]).unwrap();
         let entries = merge::entries(&place, fs::File::open(&manifest).unwrap(), length);
-        entries.and_then(|entries| preflight(&place, open(), entries)).err().map(|failure| match failure {
-            Failure::At(error, _) | Failure::Refused(error) => error,
-            Failure::Io(trouble) => panic!("{trouble}"),
+        entries.and_then(|entries| preflight(&place, open(), entries, &Stays::default())).err().map(|failure| {
+            match failure {
+                Failure::At(error, _) | Failure::Refused(error) => error,
+                Failure::Io(trouble) => panic!("{trouble}"),
+            }
         })
     };
     let name = Some(StoreError::Name { entry: 0 });

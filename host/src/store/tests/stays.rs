@@ -1,0 +1,223 @@
+//! Tests of files that stay in the target while their folder is merged into it.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::thread;
+
+use waft_core::archive::{DIGEST, Kind};
+use waft_core::wire::message::BaseFiles;
+
+use super::*;
+use crate::folder::entries::Entries;
+
+const CHANGED: &str = "a/x/y/z.txt";
+
+/// A target with the folder, of which one file has changed since.
+fn updated() -> Bench {
+    let bench = Bench::planted();
+    bench.check(bench.receive(&mut bench.remembering(true)).unwrap());
+    changed(bench, |from| put(from, CHANGED, b"changed", 0o640))
+}
+
+/// The same places with another folder to send, at a later time of the file system.
+fn changed(bench: Bench, change: impl FnOnce(&Path)) -> Bench {
+    thread::sleep(Duration::from_millis(20));
+    change(&bench.from());
+    let archive = archive(&bench.from());
+    Bench { archive, ..bench }
+}
+
+/// The files of the archive in its order: the range of each, with its digest.
+fn ranges(bench: &Bench) -> Vec<(usize, usize)> {
+    let manifest = bench.archive.info.shape.manifest;
+    let mut entries = Entries::new(&bench.bytes()[..manifest as usize], manifest);
+    let (mut ranges, mut at) = (Vec::new(), manifest as usize);
+    while let Some(item) = entries.next().ok().unwrap() {
+        if let Kind::File { size } = item.kind {
+            let end = at + size as usize + DIGEST;
+            ranges.push((at, end));
+            at = end;
+        }
+    }
+    ranges
+}
+
+/// The files that the store lists and the sender has as well.
+fn equal(bench: &Bench, store: &mut DirectoryStore) -> Vec<usize> {
+    let (ranges, mut equal, mut next) = (ranges(bench), Vec::new(), 0);
+    loop {
+        let mut files = BaseFiles::new();
+        block_on(store.base_files(&mut files)).unwrap();
+        if files.is_empty() {
+            return equal;
+        }
+        for listed in &files {
+            let file = next + listed.skipped as usize;
+            if bench.bytes()[..ranges[file].1].ends_with(&listed.digest.0) {
+                equal.push(file);
+            }
+            next = file + 1;
+        }
+    }
+}
+
+/// Receives the archive up to offset `to`. What the store has is taken from there.
+fn advance(bench: &Bench, store: &mut DirectoryStore, to: usize) -> Answer<()> {
+    let mut at = bench.begin(store)?.offset as usize;
+    let manifest = bench.archive.info.shape.manifest as usize;
+    let write = |store: &mut DirectoryStore, from: usize, end: usize| match end.min(to).checked_sub(from) {
+        None | Some(0) => Ok(()),
+        Some(_) => block_on(store.write(&bench.bytes()[from..end.min(to)])),
+    };
+    write(store, at, manifest)?;
+    at = at.max(manifest);
+    let equal = if to > manifest { equal(bench, store) } else { Vec::new() };
+    for (file, (start, end)) in ranges(bench).into_iter().enumerate() {
+        if end <= at || start >= to {
+            continue;
+        }
+        match equal.contains(&file) && end <= to {
+            true => block_on(store.take((end - start.max(at)) as u64))?,
+            false => write(store, start.max(at), end)?,
+        }
+        at = end.min(to);
+    }
+    write(store, at, bench.bytes().len())?;
+    block_on(store.finish_writing())
+}
+
+fn update(bench: &Bench, store: &mut DirectoryStore) -> Answer<Receipt> {
+    advance(bench, store, bench.bytes().len())?;
+    block_on(store.commit())
+}
+
+/// The inode of a file in the target.
+fn inode(bench: &Bench, path: &str) -> u64 {
+    fs::metadata(bench.target().join(path)).unwrap().ino()
+}
+
+/// Overwrites a byte of a file, and restores its modification time.
+fn damage(path: &Path) {
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    let mut content = fs::read(path).unwrap();
+    content[0] ^= 1;
+    fs::write(path, content).unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+}
+
+#[test]
+fn unchanged_files_are_not_written() {
+    let bench = updated();
+    let bench =
+        changed(bench, |from| fs::set_permissions(from.join("aux.c"), fs::Permissions::from_mode(0o600)).unwrap());
+    let paths = ["big.bin", "zz", "a b/ leading space", "aux.c", CHANGED];
+    let before = paths.map(|path| inode(&bench, path));
+    bench.check(update(&bench, &mut bench.remembering(true)).unwrap());
+    let stayed: Vec<_> = std::iter::zip(paths, before).map(|(path, before)| inode(&bench, path) == before).collect();
+    // A file with a new mode is replaced in one step, as one with new content.
+    assert_eq!(stayed, [true, true, true, false, false]);
+}
+
+#[test]
+fn a_crash_between_any_two_steps_is_made_good() {
+    for stopped in 0.. {
+        let bench = updated();
+        let before = snapshot(&bench.target());
+        let mut store = bench.remembering(true);
+        advance(&bench, &mut store, bench.bytes().len()).unwrap();
+        let ended = commit_and_stop(&mut store, stopped);
+        drop(store);
+        match (ended, stopped) {
+            (Ok(_), _) => return assert!(stopped > 5, "{stopped}"),
+            (Err(_), 0) => assert_eq!(snapshot(&bench.target()), before),
+            (Err(_), _) => {
+                assert!(recover(&bench.target()).unwrap(), "{stopped}");
+                assert_eq!(snapshot(&bench.target()), snapshot(&bench.from()), "{stopped}");
+                bench.check_clean();
+            }
+        }
+    }
+}
+
+/// What is interrupted is resumed after the files that stay, and the changed ones.
+#[test]
+fn a_transfer_goes_on_from_any_cut() {
+    let bench = updated();
+    let length = bench.bytes().len();
+    let cuts = ranges(&bench).into_iter().flat_map(|(start, end)| [start + 1, end]).chain([length]);
+    for cut in cuts {
+        let bench = updated();
+        let mut store = bench.remembering(true);
+        advance(&bench, &mut store, cut).unwrap();
+        block_on(store.suspend());
+        drop(store);
+        let held = bench.begin(&mut bench.remembering(true)).unwrap();
+        assert!(bench.is_prefix(&held), "{cut}");
+        // All but the digest of the last file, which is not kept, or the root.
+        let whole = ranges(&bench).iter().map(|(_, end)| *end).filter(|end| *end <= cut).max();
+        assert!(held.offset as usize >= whole.unwrap_or(0), "{cut}: {held:?}");
+        // A file that has begun to arrive is staged. The others stay.
+        let inodes = || ["big.bin", "zz"].map(|path| inode(&bench, path));
+        let before = inodes();
+        bench.check(update(&bench, &mut bench.remembering(true)).unwrap());
+        assert!(std::iter::zip(before, inodes()).any(|(before, after)| before == after), "{cut}");
+    }
+}
+
+/// A change after the file was hashed is noticed although neither its length nor its time shows it.
+#[test]
+fn a_file_that_was_changed_during_the_transfer_is_not_committed() {
+    let changes: [fn(&Path); 6] = [
+        |target| damage(&target.join("big.bin")),
+        |target| fs::remove_file(target.join("big.bin")).unwrap(),
+        |target| fs::rename(target.join("zz"), target.join("big.bin")).unwrap(),
+        |target| fs::remove_dir_all(target.join("a b")).unwrap(),
+        |target| fs::set_permissions(target.join("big.bin"), fs::Permissions::from_mode(0o604)).unwrap(),
+        |target| fs::remove_dir_all(target).unwrap(),
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        let bench = updated();
+        let mut store = bench.remembering(true);
+        advance(&bench, &mut store, bench.bytes().len()).unwrap();
+        change(&bench.target());
+        let before = snapshot(&bench.to());
+        assert_eq!(block_on(store.commit()), Err(StoreError::BaseLost), "{at}");
+        assert!(
+            snapshot(&bench.to())
+                .iter()
+                .filter(|line| line.starts_with("folder"))
+                .eq(before.iter().filter(|line| line.starts_with("folder")))
+        );
+        drop(store);
+        // The sender tries again, and sends what is missing.
+        let mut store = bench.remembering(true);
+        let held = bench.begin(&mut store).unwrap();
+        assert!(bench.is_prefix(&held), "{at}");
+        write(&mut store, &bench.bytes()[held.offset as usize..], 65536).unwrap();
+        bench.check(block_on(store.commit()).unwrap());
+    }
+}
+
+/// A file that was changed before it is hashed is copied, if its content is as the sender has it.
+#[test]
+fn a_file_whose_attributes_change_during_the_transfer_is_copied() {
+    let bench = updated();
+    let before = inode(&bench, "big.bin");
+    let mut store = bench.remembering(true);
+    let manifest = bench.archive.info.shape.manifest as usize;
+    advance(&bench, &mut store, manifest + 1).unwrap();
+    thread::sleep(Duration::from_millis(20));
+    for mode in [0o600, 0o644] {
+        fs::set_permissions(bench.target().join("big.bin"), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    bench.check(update(&bench, &mut store).unwrap());
+    assert_ne!(inode(&bench, "big.bin"), before);
+}
+
+/// A damaged file is noticed when it is hashed.
+#[test]
+fn a_damaged_file_does_not_stay() {
+    let bench = updated();
+    damage(&bench.target().join("big.bin"));
+    thread::sleep(Duration::from_millis(20));
+    assert_eq!(update(&bench, &mut bench.remembering(true)), Err(StoreError::BaseLost));
+}
