@@ -33,7 +33,7 @@ use crate::platform;
 use crate::store::base::Base;
 use crate::store::blocking::BlockingStore;
 use crate::store::capabilities::Capabilities;
-use crate::store::compare::{Rules, Whole, compare, manifest_digest, resembles};
+use crate::store::compare::{Others, Rules, Whole, compare, manifest_digest, resembles};
 use crate::store::error;
 use crate::store::place::{Found, staging_name};
 use crate::store::staging::Staging;
@@ -52,7 +52,7 @@ impl BlockingStore {
         // Capabilities cannot be measured if nothing can be written; then the values are compared exactly.
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);
         let (file, start) = (record.file, record.manifest_start);
-        let whole = compare(target, file, start, &offered.shape, self.rules(capabilities, self.overwrite))?;
+        let whole = compare(target, file, start, &offered.shape, self.rules(capabilities, self.others()))?;
         // The digests are returned only for content that this sender sent. They must reveal nothing about local
         // changes.
         (whole.root == record.root).then_some((record.manifest_digest, whole))
@@ -63,17 +63,26 @@ impl BlockingStore {
     pub(super) fn may_be_committed(&self, target: Dir, offered: &Offered) -> bool {
         let Some(Record { file, manifest_start, .. }) = self.record(offered) else { return false };
         let capabilities = self.capabilities.unwrap_or(Capabilities::NONE);
-        resembles(target, file, manifest_start, &offered.shape, self.rules(capabilities, self.overwrite))
+        resembles(target, file, manifest_start, &offered.shape, self.rules(capabilities, self.others()))
     }
 
     /// Compares the target with `manifest` (see [`compare`]). The target must hold no other files.
     pub(super) fn holds(&mut self, manifest: impl Read + Seek, shape: &Shape) -> Option<Whole> {
         let Ok(Found::Filled(target)) = self.place.inspect() else { return None };
         let capabilities = self.measure_now().unwrap_or(Capabilities::ALL);
-        compare(target, manifest, 0, shape, self.rules(capabilities, false))
+        compare(target, manifest, 0, shape, self.rules(capabilities, Others::Nothing))
     }
 
-    pub(super) fn rules(&self, capabilities: Capabilities, others: bool) -> Rules<'_> {
+    /// What a target may hold besides a folder that is there already.
+    fn others(&self) -> Others {
+        match self.overwrite {
+            true => Others::Anything,
+            false if self.may_replace() => Others::FileManagers,
+            false => Others::Nothing,
+        }
+    }
+
+    pub(super) fn rules(&self, capabilities: Capabilities, others: Others) -> Rules<'_> {
         Rules { capabilities, others, place: &self.place }
     }
 

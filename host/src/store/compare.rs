@@ -4,7 +4,7 @@
 //! are therefore computed from the bytes in the target. Modes and times are compared as far as the file system keeps
 //! them. PROTOCOL.md, sections 6 (step 6) and 8.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::time::SystemTime;
@@ -14,8 +14,9 @@ use cap_std::fs::{Dir, OpenOptions};
 use waft_core::archive::{ContentHasher, Kind, Shape};
 use waft_core::digest::{Digest, Hasher};
 
-use super::capabilities::{Capabilities, Kept};
+use super::capabilities::{Capabilities, Kept, Times};
 use super::committed::Record;
+use super::file_managers;
 use super::place::Place;
 use super::staging::count;
 use crate::folder::entries::{Descent, Entries, Item};
@@ -39,10 +40,22 @@ pub(crate) struct Whole {
 pub(super) struct Rules<'a> {
     /// The attributes that the target's file system keeps.
     pub(super) capabilities: Capabilities,
-    /// Whether the target may hold other files as well.
-    pub(super) others: bool,
+    /// What the target may hold besides.
+    pub(super) others: Others,
     /// The target's place, which says which names in its top directory do not count.
     pub(super) place: &'a Place,
+}
+
+/// What a target may hold besides the entries of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Others {
+    /// Nothing.
+    Nothing,
+    /// What file managers put there. The modification times of directories do not count then, since they change with it.
+    /// They are no content, and every name in a directory is compared.
+    FileManagers,
+    /// Anything.
+    Anything,
 }
 
 /// Compares the target with the manifest that begins at offset `start` of `manifest`. If the target has the manifest's
@@ -79,8 +92,8 @@ struct Comparison<'a> {
     /// Whether content is read. If not, the digests have no meaning.
     reads: bool,
     open: Descent<Level>,
-    /// Number of entries in the top directory so far.
-    top: usize,
+    /// The entries in the top directory so far.
+    top: Names,
     content: ContentHasher,
     reading: Reading,
 }
@@ -88,8 +101,16 @@ struct Comparison<'a> {
 /// A directory of the target that is being compared.
 struct Level {
     item: Item,
-    /// Number of entries in it so far.
-    children: usize,
+    /// The entries in it so far.
+    children: Names,
+}
+
+/// The entries of a directory that are in the manifest.
+#[derive(Default)]
+struct Names {
+    count: usize,
+    /// Those whose name or kind is that of what a file manager puts there.
+    like_others: Vec<OsString>,
 }
 
 impl<'a> Comparison<'a> {
@@ -107,7 +128,7 @@ impl<'a> Comparison<'a> {
         let content = ContentHasher::new(&reading.archive.digest());
         manifest.seek(SeekFrom::Start(start)).ok()?;
         let mut entries = Entries::new(BufReader::new(manifest), length);
-        let mut comparison = Self { rules, reads, open: Descent::new(target), top: 0, content, reading };
+        let mut comparison = Self { rules, reads, open: Descent::new(target), top: Names::default(), content, reading };
         while let Some(item) = entries.next().ok()? {
             (!is_given_up()).then_some(())?;
             comparison.leave(item.depth)?;
@@ -122,8 +143,8 @@ impl<'a> Comparison<'a> {
 
     fn directory(&mut self, item: &Item, name: &str) -> Option<()> {
         let dir = platform::open_dir(self.open.here(), name).ok()?;
-        self.count();
-        self.open.enter(dir, Level { item: *item, children: 0 });
+        self.count(name);
+        self.open.enter(dir, Level { item: *item, children: Names::default() });
         Some(())
     }
 
@@ -136,7 +157,7 @@ impl<'a> Comparison<'a> {
         if !found.is_file() || found.len() != size || !is_written(self.rules.capabilities.files, &found, item)? {
             return None;
         }
-        self.count();
+        self.count(name);
         let Self { content, reading, .. } = self;
         if self.reads {
             reading.bytes(&mut file, size, |bytes| content.update(bytes))?;
@@ -152,12 +173,15 @@ impl<'a> Comparison<'a> {
     /// Closes the open directories that do not contain an entry of depth `depth`.
     fn leave(&mut self, depth: usize) -> Option<()> {
         while let Some((dir, level)) = self.open.leave(depth) {
-            self.holds_only(&dir, level.children, |_| false)?;
+            self.holds_only(&dir, &level.children, |_| false)?;
             let found = dir.dir_metadata().ok()?;
             let shown = (platform::mode(&found), found.modified().ok()?.into_std());
             let Item { mode, modified, .. } = level.item;
             // A directory of another user keeps its own mode and time.
-            let kept = self.rules.capabilities.directories;
+            let mut kept = self.rules.capabilities.directories;
+            if self.rules.others == Others::FileManagers {
+                kept.times = Times::Lost;
+            }
             if platform::is_ours(&found) && !kept.is_written(shown, mode, modified) {
                 return None;
             }
@@ -167,19 +191,29 @@ impl<'a> Comparison<'a> {
 
     /// Ends the comparison. Returns the digests, and the length of the archive.
     fn end(mut self) -> Option<(Whole, u64)> {
-        self.holds_only(self.open.here(), self.top, |name| self.rules.place.ignores(name))?;
+        self.holds_only(self.open.here(), &self.top, |name| self.rules.place.ignores(name))?;
         let root = self.content.root();
         self.reading.add(&root);
         Some((Whole { archive: self.reading.archive.digest(), root }, self.reading.length))
     }
 
-    fn holds_only(&self, dir: &Dir, expected: usize, ignored: impl Fn(&OsStr) -> bool) -> Option<()> {
-        let is_it = self.rules.others || count(dir, ignored).ok()? == expected;
+    fn holds_only(&self, dir: &Dir, expected: &Names, ignored: impl Fn(&OsStr) -> bool) -> Option<()> {
+        let is_others = |name: &OsStr| {
+            let is_allowed = self.rules.others == Others::FileManagers && file_managers::has_put(dir, name);
+            is_allowed && expected.like_others.iter().all(|expected| expected.as_os_str() != name)
+        };
+        let is_it = self.rules.others == Others::Anything
+            || count(dir, |name| ignored(name) || is_others(name)).ok()? == expected.count;
         is_it.then_some(())
     }
 
-    fn count(&mut self) {
-        *self.open.kept().map_or(&mut self.top, |level| &mut level.children) += 1;
+    /// Counts an entry of the manifest.
+    fn count(&mut self, name: &str) {
+        let is_like_others =
+            self.rules.others == Others::FileManagers && file_managers::has_put(self.open.here(), name.as_ref());
+        let names = self.open.kept().map_or(&mut self.top, |level| &mut level.children);
+        names.count += 1;
+        names.like_others.extend(is_like_others.then(|| name.into()));
     }
 }
 

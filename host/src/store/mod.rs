@@ -12,6 +12,7 @@ mod check;
 mod committed;
 mod compare;
 pub(crate) mod error;
+mod file_managers;
 mod held;
 mod inbox;
 mod merge;

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! The comparison (step 2) reads all content and may take minutes. The second look (step 4) reads no content: it finds a
-//! file that was saved since, or a folder that was put in the target's place. A process that is interrupted before step 5
+//! file that was saved since, or a folder that was put in the target's place. Neither look minds what file managers put
+//! into a folder (see `file_managers`). A process that is interrupted before step 5
 //! leaves two records, one of which is true: the next transfer finds out which, by comparing the target with both.
 
 use std::io::{self, ErrorKind};
@@ -26,7 +27,7 @@ use waft_core::session::{Offered, StoreError};
 use super::blocking::BlockingStore;
 use super::capabilities::Capabilities;
 use super::committed::{Received, Record};
-use super::compare::{Rules, root_of};
+use super::compare::{Others, Rules, root_of};
 use super::error::{Failure, Result};
 use super::merge::Step;
 use super::place::{Found, Place};
@@ -58,7 +59,7 @@ impl BlockingStore {
         let record = self.received.as_ref().and_then(|received| received.load(&self.place.target_path()));
         let Some(record) = record.filter(|record| record.sender == offered.sender) else { return merged };
         let capabilities = self.measure_now().unwrap_or(Capabilities::NONE);
-        let rules = self.rules(capabilities, false);
+        let rules = self.rules(capabilities, Others::FileManagers);
         // Reading all its content takes long. That is left to the commit, which has no deadline.
         match root_of(target, &record, rules, false) {
             Some(_) => Ok(Onto::Replaced { merges: self.overwrite }),
@@ -77,7 +78,7 @@ impl BlockingStore {
         let Some(received) = &self.received else { return };
         let path = self.place.target_path();
         let Some(next) = received.load_next(&path) else { return };
-        let rules = self.rules(Capabilities::NONE, false);
+        let rules = self.rules(Capabilities::NONE, Others::FileManagers);
         if let Ok(Found::Filled(target)) = self.place.inspect()
             && root_of(target, &next, rules, true) == Some(next.root)
         {
@@ -168,7 +169,8 @@ pub(super) fn commit_over(
     let copied = staging.tree().and_then(|tree| platform::copy_attributes(&target, &tree));
     copied.map_err(|error| place.at_staging(TREE, error))?;
     let compared = target.dir_metadata().map_err(|error| place.at_target("", error))?;
-    let predecessor = Predecessor { record, compared, rules: Rules { capabilities, others: false, place } };
+    let predecessor =
+        Predecessor { record, compared, rules: Rules { capabilities, others: Others::FileManagers, place } };
     store_next();
     if !predecessor.is_whole(target) {
         received.remove_next(&path);

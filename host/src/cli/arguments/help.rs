@@ -67,7 +67,8 @@ With --once the command ends with 0 after one folder, or with the error's exit c
 not end for strangers, for wrong codes, or when a connection breaks: then the sender has ten minutes to connect again.
 
 With --inbox a folder that is sent again replaces its predecessor, unless that was changed here since it was received: then \
-the new one is refused, or with --merge put among what is there.
+the new one is refused, or with --merge put among what is there. What file managers put into a folder that is only looked \
+at, such as .DS_Store, is no change.
 
 When a sender has given the code, the command asks for the key, or takes it from WAFT_KEY or a line of standard input.";
 

@@ -129,6 +129,72 @@ fn a_folder_that_was_changed_here_is_not_replaced() {
     }
 }
 
+/// Puts what file managers leave behind into a folder, which changes the times of its directories.
+fn look_at(folder: &Path) {
+    for name in [".DS_Store", "a/.DS_Store", "a/x/Thumbs.db", "z/.directory", "._zz"] {
+        fs::write(folder.join(name), "view").unwrap();
+    }
+}
+
+#[test]
+fn a_folder_that_was_only_looked_at_is_not_edited() {
+    let bench = received();
+    look_at(&photos(&bench));
+    // It is still the folder that was sent.
+    let total = bench.archive.info.shape.total;
+    assert_eq!(receive(&bench, &mut expecting(&bench, false, "photos")), Ok(total));
+    assert!(photos(&bench).join(".DS_Store").exists());
+    let bench = small(bench);
+    receive(&bench, &mut expecting(&bench, false, "photos")).unwrap();
+    assert_eq!(snapshot(&photos(&bench)), snapshot(&bench.from()));
+    // A file manager may also look at it during the transfer, and tidy up.
+    let bench = changed(bench, |from| put(from, "new", b"newer", 0o644));
+    let mut store = expecting(&bench, false, "photos");
+    begin(&bench, &mut store).unwrap();
+    write(&mut store, bench.bytes(), 65536).unwrap();
+    let folder = photos(&bench);
+    let looked_at = move || {
+        look_at(&folder);
+        fs::remove_file(folder.join("z/.directory")).unwrap();
+    };
+    commit_after(&mut store, looked_at).unwrap();
+    assert_eq!(snapshot(&photos(&bench)), snapshot(&bench.from()));
+    assert_eq!(names(&bench), ["photos"]);
+}
+
+#[test]
+fn what_only_resembles_the_files_of_file_managers_is_an_edit() {
+    let edits: [fn(&Path); 5] = [
+        // These two were sent.
+        |at| put(at, ".DS_Store", b"other", 0o644),
+        |at| fs::remove_file(at.join("a/Thumbs.db")).unwrap(),
+        |at| fs::write(at.join("._mine"), "").unwrap(),
+        |at| fs::create_dir(at.join("a/.DS_Store")).unwrap(),
+        |at| fs::write(at.join("desktop.ini"), vec![0; 2 << 20]).unwrap(),
+    ];
+    for (number, edit) in edits.into_iter().enumerate() {
+        let bench = changed(Bench::planted(), |from| {
+            put(from, ".DS_Store", b"sent!!", 0o644);
+            put(from, "a/Thumbs.db", &vec![1; 2 << 20], 0o644);
+        });
+        receive(&bench, &mut expecting(&bench, false, "photos")).unwrap();
+        let bench = small(bench);
+        edit(&photos(&bench));
+        assert_eq!(begin(&bench, &mut expecting(&bench, false, "photos")), Err(StoreError::Edited), "{number}");
+    }
+}
+
+/// A sent file of such a name is compared as any other, and others of these names may be beside it.
+#[test]
+fn sent_files_of_file_managers_do_not_hide_others() {
+    let bench = changed(Bench::planted(), |from| put(from, "a/.DS_Store", &vec![1; 2 << 20], 0o644));
+    receive(&bench, &mut expecting(&bench, false, "photos")).unwrap();
+    let bench = small(bench);
+    fs::write(photos(&bench).join("a/Thumbs.db"), "view").unwrap();
+    receive(&bench, &mut expecting(&bench, false, "photos")).unwrap();
+    assert_eq!(snapshot(&photos(&bench)), snapshot(&bench.from()));
+}
+
 /// Content that was changed so that neither length nor time shows it, and a change during the transfer.
 #[test]
 fn what_was_changed_is_noticed_before_it_is_replaced() {
