@@ -287,6 +287,19 @@ pub(crate) fn begin_write_back(file: &File, from: u64, length: u64) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn begin_write_back(_file: &File, _from: u64, _length: u64) {}
 
+/// Lets an empty file share the content of another one on the disk, where the file system can do that (Btrfs, XFS): it
+/// takes no room until one of them is written to, and neither changes with the other. Returns whether it does.
+#[cfg(target_os = "linux")]
+pub(crate) fn share_content(from: &File, to: &File) -> bool {
+    rustix::fs::ioctl_ficlone(to, from).is_ok()
+}
+
+/// Returns `false`: this is known only of Linux.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn share_content(_from: &File, _to: &File) -> bool {
+    false
+}
+
 /// Makes the names in a directory durable.
 pub(crate) fn sync_names(dir: &Dir) -> io::Result<()> {
     full_sync(dir)

@@ -29,6 +29,8 @@ use crate::platform;
 
 /// Number of bytes that are read from the target before they are handed on.
 const PIECE: usize = 256 << 10;
+/// A file of at least this length shares its content with the target's file, if it can. Less is copied as fast.
+const SHARED_MIN: u64 = 64 << 10;
 
 /// The folder in the target, and which of its files may be used.
 pub(super) struct Base {
@@ -36,6 +38,8 @@ pub(super) struct Base {
     record: Record,
     /// Recognises files that stay in the target, if any may.
     unchanged: Option<Unchanged>,
+    /// Whether files may share content on the disk, as far as is known.
+    shares: bool,
     /// The files that were listed, in the order of the archive.
     listed: Vec<Listed>,
 }
@@ -59,7 +63,13 @@ impl Listed {
 
 impl Base {
     pub(super) fn new(target: Dir, record: Record) -> Self {
-        Self { target: OpenFiles { root: target, parent: None }, record, unchanged: None, listed: Vec::new() }
+        Self {
+            target: OpenFiles { root: target, parent: None },
+            record,
+            unchanged: None,
+            shares: true,
+            listed: Vec::new(),
+        }
     }
 
     /// Lists the files of the new manifest that the target has, without those that end before `position`. If something
@@ -143,8 +153,9 @@ impl Base {
     }
 
     /// The next bytes of the archive from offset `position` on, as far as they belong to whole listed files before `end`:
-    /// about as many as a piece has. Adds the files among them that stay to `stays`.
-    fn read(&mut self, position: u64, end: u64, bytes: &mut Vec<u8>, stays: &mut Stays) -> Result<()> {
+    /// about as many as a piece has. Adds the files among them that stay to `stays`. Reads nothing if a large file begins
+    /// there that does not stay, and returns that file: the staged one can perhaps share its content.
+    fn read(&mut self, position: u64, end: u64, bytes: &mut Vec<u8>, stays: &mut Stays) -> Result<Option<File>> {
         bytes.clear();
         let mut next = self.listed.partition_point(|listed| listed.end() <= position);
         while bytes.len() < PIECE && position + (bytes.len() as u64) < end {
@@ -157,8 +168,11 @@ impl Base {
             if content > 0 {
                 let unchanged = self.unchanged.filter(|_| from == 0);
                 let file = self.target.open(&listed.path, listed.size).ok_or(StoreError::BaseLost)?;
-                if let Some(unchanged) = unchanged.filter(|unchanged| file.stays(*unchanged, listed)) {
-                    stays.add(listed.item.index, unchanged);
+                match unchanged.filter(|unchanged| file.stays(*unchanged, listed)) {
+                    Some(unchanged) => stays.add(listed.item.index, unchanged),
+                    None if from > 0 || listed.size < SHARED_MIN || !self.shares => {}
+                    None if bytes.is_empty() => return Ok(Some(file.file)),
+                    None => break,
                 }
                 file.read(from, content, bytes).ok_or(StoreError::BaseLost)?;
             }
@@ -168,7 +182,7 @@ impl Base {
                 next += 1;
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -193,14 +207,41 @@ impl BlockingStore {
             check_wanted()?;
             let position = self.durable();
             let (base, stays) = self.base_and_stays().ok_or(StoreError::NotListed)?;
-            base.read(position, end, &mut bytes, stays)?;
-            self.take(&bytes, small.as_deref_mut()).map_err(|failure| match failure {
-                // Its content does not match the digest that the sender agreed to.
-                Failure::Refused(StoreError::Archive(_)) => StoreError::BaseLost.into(),
-                failure => failure,
-            })?;
+            match base.read(position, end, &mut bytes, stays)? {
+                Some(source) => self.share(&source, &mut bytes)?,
+                None => self.take_read(&bytes, small.as_deref_mut())?,
+            }
         }
         Ok(())
+    }
+
+    /// Consumes bytes that were read from the target.
+    fn take_read(&mut self, bytes: &[u8], small: Option<&mut SmallFiles<'_, '_>>) -> Result<()> {
+        self.take(bytes, small).map_err(|failure| match failure {
+            // Its content does not match the digest that the sender agreed to.
+            Failure::Refused(StoreError::Archive(_)) => StoreError::BaseLost.into(),
+            failure => failure,
+        })
+    }
+
+    /// Lets the next file share the content of `source`, if the file system can do that. What is read to be verified is the
+    /// staged file itself, since the other one may change.
+    fn share(&mut self, source: &File, bytes: &mut Vec<u8>) -> Result<()> {
+        let Some(shared) = self.share_next(source)? else {
+            self.base.as_mut().ok_or(StoreError::NotListed)?.shares = false;
+            return Ok(());
+        };
+        let mut at = 0;
+        loop {
+            check_wanted()?;
+            bytes.resize(PIECE, 0);
+            let got = platform::read_at(&shared, bytes, at).map_err(|_| StoreError::BaseLost)?;
+            if got == 0 {
+                return Ok(());
+            }
+            at += got as u64;
+            self.take_read(&bytes[..got], None)?;
+        }
     }
 }
 

@@ -8,7 +8,6 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use cap_std::fs::Dir;
 use waft_core::archive::Shape;
 use waft_core::digest::Digest;
 use waft_core::session::{Held, Offered, Receipt, StoreError};
@@ -16,21 +15,19 @@ use waft_core::session::{Held, Offered, Receipt, StoreError};
 use super::base::Base;
 use super::capabilities::Capabilities;
 use super::check::left_behind;
-use super::committed::{Folder, Received};
+use super::committed::Received;
 use super::compare::Whole;
 use super::error::{Failure, Result, no_space};
 use super::inbox::{Inbox, Tidied};
-use super::merge::{self, Intent, Step, preflight};
+use super::merge::{self, Step, preflight};
 use super::place::{Found, Place};
-use super::replace::{self, Onto, commit_over, edited};
+use super::replace::{self, Onto};
 use super::small_files::SmallFiles;
-use super::staging::{MANIFEST, Staging, TREE};
+use super::staging::{MANIFEST, Staging};
 use super::stays::Stays;
-use super::tree::{Digests, Incoming, Tree};
+use super::tree::{Incoming, Tree};
 use super::{Earlier, LeftBehind, Piece, Placed, held};
 use crate::error::{FileError, is_disk_full};
-use crate::home::HomeError;
-use crate::platform;
 use crate::queue::Output;
 
 /// A directory store with blocking calls.
@@ -79,17 +76,18 @@ pub(super) struct StagedManifest {
     pub(super) is_merged: bool,
 }
 
-struct Staged {
-    staging: Staging,
-    offered: Offered,
+/// An archive of which a part is staged.
+pub(super) struct Staged {
+    pub(super) staging: Staging,
+    pub(super) offered: Offered,
     position: u64,
-    part: Part,
-    capabilities: Capabilities,
-    onto: Onto,
+    pub(super) part: Part,
+    pub(super) capabilities: Capabilities,
+    pub(super) onto: Onto,
 }
 
 /// The part of the archive that comes next.
-enum Part {
+pub(super) enum Part {
     Manifest(Box<Incoming>),
     Content(Box<Tree>),
     /// Only during the change from one part to the other, and after an error.
@@ -271,6 +269,13 @@ impl BlockingStore {
         Some(StagedManifest { file, length, capabilities: staged.capabilities, is_merged })
     }
 
+    /// Creates the next file (see [`Tree::share_next`]).
+    pub(super) fn share_next(&mut self, source: &File) -> Result<Option<File>> {
+        let State::Staged(staged) = &mut self.state else { return Err(StoreError::Io.into()) };
+        let Part::Content(tree) = &mut staged.part else { return Err(StoreError::Io.into()) };
+        tree.share_next(&self.place, source)
+    }
+
     /// The target as the base of the current archive, and the files of the archive that stay there.
     pub(super) fn base_and_stays(&mut self) -> Option<(&mut Base, &mut Stays)> {
         let State::Staged(staged) = &mut self.state else { return None };
@@ -435,7 +440,7 @@ impl Staged {
 
     /// Checks that everything can be moved into a target that holds other files, which was `found`, and that the files that
     /// stay there are as they were.
-    fn check(&self, place: &Place, found: &Found, stays: &Stays) -> Result<()> {
+    pub(super) fn check(&self, place: &Place, found: &Found, stays: &Stays) -> Result<()> {
         if matches!(self.onto, Onto::Replaced { .. }) {
             return Ok(());
         }
@@ -448,77 +453,5 @@ impl Staged {
         let manifest = self.staging.manifest().map_err(|error| place.at_staging(MANIFEST, error))?;
         let target = target.try_clone().map_err(|error| place.at_target("", error))?;
         preflight(place, target, merge::entries(place, manifest, self.offered.shape.manifest)?, stays)
-    }
-
-    /// Moves the whole folder into the target. Returns the archive's root digest, and how the folder got there.
-    fn commit(mut self, place: &Place, received: Option<&Received>, step: Step<'_>) -> Result<(Digest, Placed)> {
-        let Part::Content(mut tree) = std::mem::replace(&mut self.part, Part::Broken) else {
-            return Err(StoreError::Io.into());
-        };
-        let stays = std::mem::take(&mut tree.stays);
-        let digests = tree.end(place)?;
-        platform::sync_all(&self.staging.dir).map_err(|error| place.at_staging("", error))?;
-        if let Onto::Replaced { merges } = self.onto
-            && let (Found::Filled(target), Some(received)) = (place.inspect()?, received)
-        {
-            let store_next = || {
-                self.remember(&digests, |folder, manifest| received.store_next(&place.target_path(), folder, manifest))
-            };
-            if commit_over(place, &self.staging, target, received, self.capabilities, store_next, &mut *step)? {
-                let _ = self.staging.remove(place);
-                return Ok((digests.root, Placed::Replaced));
-            }
-            if !merges {
-                return Err(edited(place));
-            }
-            self.onto = Onto::Merged;
-        }
-        let found = place.inspect()?;
-        let is_filled = matches!(found, Found::Filled(_));
-        if is_filled && self.onto != Onto::Merged {
-            return Err(StoreError::NotEmpty.into());
-        }
-        self.check(place, &found, &stays)?;
-        if let Some(received) = received {
-            self.remember(&digests, |folder, manifest| received.store(&place.target_path(), folder, manifest));
-        }
-        match found {
-            Found::Empty(target) if place.in_place.is_none() => {
-                self.rename(place, Some(&target)).map_err(|error| place.at_target("", error))?;
-            }
-            Found::Filled(target) | Found::Empty(target) => {
-                let intent = Intent { manifest: self.offered.shape.manifest, digest: digests.manifest };
-                step()
-                    .and_then(|()| merge::intend(&self.staging, intent))
-                    .map_err(|error| place.at_staging("", error))?;
-                merge::forward(place, &self.staging, target, intent, self.capabilities, &stays, step)?;
-            }
-            Found::Nothing => self.rename(place, None).map_err(|error| place.at_target("", error))?,
-        }
-        // The folder is in place. If the staging area cannot be removed, the next process removes it.
-        let _ = self.staging.remove(place);
-        Ok((digests.root, if is_filled { Placed::Merged } else { Placed::New }))
-    }
-
-    /// Records which sender this folder came from. If that fails, the sender has to send the folder in full next time.
-    fn remember(
-        &self,
-        digests: &Digests,
-        store: impl FnOnce(&Folder<'_>, &mut File) -> std::result::Result<(), HomeError>,
-    ) {
-        let Ok(mut file) = self.staging.manifest() else { return };
-        let folder = Folder { sender: &self.offered.sender, digests, manifest_length: self.offered.shape.manifest };
-        let _ = store(&folder, &mut file);
-    }
-
-    /// Renames the tree to the target, which is absent or empty. An empty target's own attributes are copied to the
-    /// tree.
-    fn rename(&self, place: &Place, replaced: Option<&Dir>) -> io::Result<()> {
-        if let Some(replaced) = replaced {
-            // Before the transfer the user was warned which attributes cannot be copied.
-            platform::copy_attributes(replaced, &self.staging.tree()?)?;
-        }
-        platform::rename_over_empty(&self.staging.dir, TREE.as_ref(), &place.parent, place.target.as_ref())?;
-        platform::sync_names(&place.parent)
     }
 }

@@ -9,6 +9,7 @@ mod base;
 mod blocking;
 mod capabilities;
 mod check;
+mod commit;
 mod committed;
 mod compare;
 pub(crate) mod error;

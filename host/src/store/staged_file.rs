@@ -5,6 +5,9 @@
 //! transfer is suspended: to lengthen a file can reach the drive long before the content in front of the hole does, and
 //! after a power cut nothing could resume from what reads as zeros.
 //!
+//! A file may share its content with one in the target (see `base`). Then its content is already there, and what arrives was
+//! read from it to be verified.
+//!
 //! The system begins to write a large file to the drive while the rest of it arrives, where it can be told to. So the
 //! commit, which waits until everything is on the drive, has less to wait for.
 
@@ -13,6 +16,7 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::fs::{Dir, OpenOptions};
+use waft_core::archive::Kind;
 
 use crate::folder::entries::{Item, system_time};
 use crate::platform;
@@ -40,6 +44,8 @@ pub(super) struct StagedFile {
     ends_in_hole: bool,
     /// Length of the content that the system has begun to write to the drive.
     handed: u64,
+    /// Whether the file has all its content already. `length` counts what of it is verified.
+    is_shared: bool,
 }
 
 impl StagedFile {
@@ -48,7 +54,23 @@ impl StagedFile {
     pub(super) fn create(dir: &Dir, name: &str, item: Item, capabilities: Capabilities) -> io::Result<Self> {
         let mode = if capabilities.files.modes { item.mode | OWNER } else { OWNER };
         let file = dir.open_with(name, platform::mode_at_creation(&mut new_file(), mode))?.into_std();
-        Ok(Self { file, item, length: 0, ends_in_hole: false, handed: 0 })
+        Ok(Self { file, item, length: 0, ends_in_hole: false, handed: 0, is_shared: false })
+    }
+
+    /// Lets the empty file share the content of `source`. Returns the file to read the content from. `None` if that cannot
+    /// be done: then the file is still empty.
+    pub(super) fn share(&mut self, source: &File) -> io::Result<Option<File>> {
+        let file = self.file.try_clone()?;
+        if !platform::share_content(source, &self.file) {
+            return Ok(None);
+        }
+        // The other file may have changed since its length was known. This one cannot.
+        let is_whole = file.metadata().is_ok_and(|found| self.item.kind == Kind::File { size: found.len() });
+        if !is_whole {
+            return file.set_len(0).map(|()| None);
+        }
+        self.is_shared = true;
+        Ok(Some(file))
     }
 
     /// Opens the file of an entry of which `length` bytes are staged. `None` if its length is another.
@@ -57,11 +79,15 @@ impl StagedFile {
         options.write(true).follow(FollowSymlinks::No);
         let mut file = dir.open_with(name, &options).ok()?.into_std();
         let end = file.seek(SeekFrom::End(0)).ok()?;
-        (end == length).then_some(Self { file, item, length, ends_in_hole: false, handed: length })
+        (end == length).then_some(Self { file, item, length, ends_in_hole: false, handed: length, is_shared: false })
     }
 
     /// Appends content.
     pub(super) fn write(&mut self, content: &[u8], capabilities: Capabilities) -> io::Result<()> {
+        if self.is_shared {
+            self.length += content.len() as u64;
+            return Ok(());
+        }
         if capabilities.holes {
             self.write_with_holes(content)?;
         } else {
@@ -96,9 +122,10 @@ impl StagedFile {
         Ok(())
     }
 
-    /// Makes a hole at the end of the content part of the file.
+    /// Makes a hole at the end of the content part of the file. Removes what it shares and is not verified.
     fn end(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.ends_in_hole) { self.file.set_len(self.length) } else { Ok(()) }
+        let is_other_length = std::mem::take(&mut self.ends_in_hole) || std::mem::take(&mut self.is_shared);
+        if is_other_length { self.file.set_len(self.length) } else { Ok(()) }
     }
 
     /// Completes the file: gives it its mode and time, and makes it durable with the tree.
@@ -146,6 +173,35 @@ pub(super) fn finish(file: &File, item: &Item, Kept { modes, times }: Kept) -> i
 /// Options for a file that must not exist yet, with access only for its owner.
 pub(super) fn new_file() -> OpenOptions {
     let mut options = OpenOptions::new();
-    platform::private(options.write(true).create_new(true).follow(FollowSymlinks::No));
+    // A file that shares its content is read as well.
+    platform::private(options.read(true).write(true).create_new(true).follow(FollowSymlinks::No));
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use cap_std::ambient_authority;
+    use waft_core::archive::Modified;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_verified_of_a_shared_file_is_left_by_an_interruption() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        let modified = Modified { seconds: 1, nanos: 0 };
+        let item = Item { kind: Kind::File { size: 9 }, mode: 0o644, modified, depth: 1, index: 0 };
+        for (verified, left) in [("", ""), ("some", "some"), ("something", "something")] {
+            let mut file = StagedFile::create(&dir, "file", item, Capabilities::ALL).unwrap();
+            // As where the file system lets it share its content.
+            fs::write(temp.path().join("file"), "something").unwrap();
+            file.is_shared = true;
+            file.write(verified.as_bytes(), Capabilities::ALL).unwrap();
+            drop(file);
+            assert_eq!(fs::read_to_string(temp.path().join("file")).unwrap(), left);
+            fs::remove_file(temp.path().join("file")).unwrap();
+        }
+    }
 }

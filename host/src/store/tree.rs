@@ -165,6 +165,16 @@ impl Tree {
         Err(StoreError::Verify.into())
     }
 
+    /// Creates the next file, and lets it share the content of `source` in place of being written. Returns the file to read
+    /// the content from, which then has to be verified as if it had arrived. `None` if that cannot be done: then the file is
+    /// written as any other.
+    pub(super) fn share_next(&mut self, place: &Place, source: &File) -> Result<Option<File>> {
+        self.next_file(place)?;
+        self.is_small = false;
+        let Some(file) = self.file.as_mut() else { return Ok(None) };
+        file.share(source).map_err(|error| self.file_error(place, error))
+    }
+
     fn make_directory(&mut self, place: &Place, item: Item) -> Result<()> {
         let here = self.open.here();
         let made = platform::create_private_dir(here, self.entries.name());
