@@ -234,7 +234,7 @@ impl Received {
             file.write_all(path)?;
             manifest.rewind()?;
             io::copy(&mut manifest.take(folder.manifest_length.into()), file)?;
-            folder.digests.files.iter().try_for_each(|digest| file.write_all(&digest.0))
+            file.write_all(folder.digests.files.iter().flat_map(|digest| digest.0).collect::<Vec<_>>().as_slice())
         })
     }
 

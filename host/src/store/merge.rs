@@ -326,6 +326,9 @@ impl Preflight<'_> {
             Err(error) => return Err(io(error)),
         };
         self.check_stay(item, Some(&found))?;
+        if self.stays.contains(item.index) && platform::device(&found) == self.device {
+            return Ok(());
+        }
         // Some file systems give a directory a second name: VFAT and NTFS a short one.
         if self.staging.as_ref().is_some_and(|staging| platform::is_same(staging, &found)) {
             return Err(is_staging());
