@@ -67,7 +67,7 @@ class Waft:
         """Puts the folder into `target`, which may hold an earlier one. Returns when it began."""
         address = f"127.0.0.1:{free_port()}"
         receive = [self.program, "receive", "--once", "--no-code", "--sealed-key", "--listen", address]
-        receive += ["--overwrite", "--into", target]
+        receive += ["--merge", "--into", target]
         receiver = subprocess.Popen([*receive, "--json", "--quiet"], env=self.homes["bert"], stdout=subprocess.PIPE, text=True)
         while '"ready"' not in receiver.stdout.readline():
             pass
