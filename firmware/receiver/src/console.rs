@@ -21,9 +21,8 @@ use crate::identity::NAME_MAX;
 use crate::operator::{AnswerError, Control, Operator};
 use crate::settings::SettingsError;
 use crate::slots::{Folder, MountError};
-use commands::Command;
+use commands::{Answer, Command};
 use terminal::{Line, Terminal};
-use text::Code;
 
 /// The pause after a failed read from the terminal, in milliseconds.
 const FAILED_MS: u64 = 100;
@@ -93,7 +92,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     async fn run(&mut self) -> ! {
         // What was typed before the receiver was run again, such as half a passphrase.
         self.terminal.reset();
-        self.print_banner().await;
+        self.print_lines(&Self::banner_line).await;
         let mut line = Line::new();
         loop {
             #[cfg(feature = "wifi")]
@@ -151,24 +150,30 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         self.terminal.read().await.map_or(Input::Failed, Input::Byte)
     }
 
-    /// Prints the board's name and fingerprint, and whether it receives.
-    async fn print_banner(&mut self) {
-        self.terminal.print("").await;
-        match self.control.identity() {
-            Ok(identity) => {
-                let fingerprint = identity.certificate_hash();
-                self.terminal.print(format_args!("{}, fingerprint {fingerprint}", identity.name)).await;
+    /// Composes a line of the banner: the board's name and fingerprint, and whether it receives.
+    fn banner_line(&mut self, index: usize) -> Option<bool> {
+        let note = match index {
+            0 => Some(""),
+            1 => {
+                match self.control.identity() {
+                    Ok(identity) => {
+                        let fingerprint = identity.certificate_hash();
+                        self.compose(format_args!("{}, fingerprint {fingerprint}", identity.name))
+                    }
+                    Err(error) => self.compose_startup_error(error),
+                };
+                return Some(true);
             }
-            Err(error) => self.explain(error).await,
-        }
-        if let Some(error) = self.control.slots().journal_error() {
-            self.terminal.print(text::journal_error(error)).await;
-        }
-        if let Some(note) = self.settings_note() {
-            self.terminal.print(note).await;
-        }
-        self.terminal.print(format_args!("Started: {}.", text::start(self.control.start()))).await;
-        self.terminal.print("Type `help` for what can be typed.").await;
+            2 => self.control.slots().journal_error().map(text::journal_error),
+            3 => self.settings_note(),
+            4 => {
+                self.compose(format_args!("Started: {}.", text::start(self.control.start())));
+                return Some(true);
+            }
+            5 => Some("Type `help` for what can be typed."),
+            _ => return None,
+        };
+        Some(note.map(|note| self.compose(note)).is_some())
     }
 
     /// What the banner of a board that can receive says about the settings.
@@ -181,7 +186,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         }
     }
 
-    async fn explain(&mut self, error: StartupError) {
+    /// Composes why the board cannot receive.
+    fn compose_startup_error(&mut self, error: StartupError) -> Answer {
         let reason = match error {
             StartupError::Identity(error) => text::identity(error),
             StartupError::Entropy(_) => "it has no random numbers: neither the chip's generator nor the seed is good",
@@ -195,11 +201,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             StartupError::Flash(MountError::Reset) => "a factory reset is not complete. Restart it",
             StartupError::Flash(_) => "its flash fails",
         };
-        self.terminal.print(format_args!("This board cannot receive: {reason}.")).await;
-    }
-
-    async fn show_code(&mut self) {
-        self.terminal.print(Code(self.control.code())).await;
+        self.compose(format_args!("This board cannot receive: {reason}."))
     }
 
     async fn prompt(&mut self) {

@@ -1,5 +1,6 @@
 //! The commands of the console: parsing and execution.
 
+use core::fmt::Display;
 use core::pin::pin;
 
 use embedded_io_async::{Read, Write};
@@ -8,11 +9,11 @@ use waft_core::session::own_frame::own_frame;
 
 use super::Dialogue;
 use super::terminal::{PIECE, whole};
-use super::text::{self, Bytes, Files};
+use super::text::{self, Bytes, Code, Files};
 #[cfg(feature = "announce")]
 use crate::announce::WITHDRAWN_MS;
 use crate::board::{Board, Load, Stack};
-use crate::identity::{Identity, KeyPolicy, Policy};
+use crate::identity::{KeyPolicy, Policy};
 use crate::operator::{Change, ChangeError, PairError, UntrustError};
 use crate::settings::SettingsError;
 use crate::slots::{Folder, Listed, ReadError, Verdict};
@@ -87,7 +88,7 @@ impl<'l> Command<'l> {
     }
 }
 
-const HELP: [&str; 17] = [
+const HELP: &[&str] = &[
     "status       name, address, trusted senders, folder, free space",
     "code         the code that a sender has to enter",
     "list         the folder's entries",
@@ -103,176 +104,249 @@ const HELP: [&str; 17] = [
     "trusted      the senders that may send to this board",
     "untrust NAME takes that right from a sender, and ends its transfer",
     "policy       what senders need; `policy code on|off`, `policy key typed|sealed|either` change it",
+    #[cfg(feature = "announce")]
+    "`policy announce on|off` sets whether senders find this board by `waft find`",
     "factory-reset  wipes settings and folder",
     "While a key is asked for, type the key.",
 ];
 
+/// What a command has done to the text of the terminal.
+pub(super) enum Answer {
+    /// It composed the last line, or the only one.
+    Line,
+    /// It has printed everything.
+    Printed,
+}
+
 impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
     pub(super) async fn execute(&mut self, command: Command<'_>) {
-        match command {
-            Command::Help => {
-                for line in HELP {
-                    self.terminal.print(line).await;
-                }
-                #[cfg(feature = "announce")]
-                self.terminal
-                    .print("`policy announce on|off` sets whether senders find this board by `waft find`")
-                    .await;
-                #[cfg(feature = "wifi")]
-                self.help_with_wifi().await;
-            }
-            Command::Status => own_frame(pin!(self.status())).await,
-            Command::Code => self.show_code().await,
+        let answer = match command {
             Command::List => own_frame(pin!(self.list())).await,
-            Command::Digest => self.digest().await,
             Command::Verify => own_frame(pin!(self.verify())).await,
-            Command::Show("") => self.terminal.print("Which file? `show PATH` shows one; `list` lists them.").await,
-            Command::Show(path) => own_frame(pin!(self.show_file(path))).await,
-            Command::Hold => self.hold().await,
-            Command::Release => self.release().await,
-            Command::Decline => self.decline().await,
-            Command::Forget { sure: false } => self.terminal.print("If you are sure, type `forget yes`.").await,
-            Command::Forget { sure: true } => own_frame(pin!(self.forget())).await,
-            Command::ResetGuard => self.reset_guard().await,
-            Command::FactoryReset { sure: false } => self.terminal.print(text::NOT_SURE).await,
+            Command::Show(path) if !path.is_empty() => own_frame(pin!(self.show_file(path))).await,
+            Command::Forget { sure: true } => {
+                let done = self.control.forget().await;
+                self.compose_change(done, "The folder is forgotten.")
+            }
+            Command::ResetGuard => {
+                let done = self.control.reset_guard().await;
+                self.compose_change(done, "Each sender may send an older folder now.")
+            }
             Command::FactoryReset { sure: true } => own_frame(pin!(self.change(Change::Reset))).await,
-            Command::Policy("") => self.print_policy().await,
-            Command::Policy(words) => match self.control.policy().and_then(|policy| changed(policy, words)) {
-                Some(policy) => own_frame(pin!(self.change(Change::Policy(policy)))).await,
-                None => self.terminal.print(text::POLICY_CHANGES).await,
-            },
-            Command::Pair => self.pair().await,
-            Command::Trusted => self.trusted().await,
-            Command::Untrust("") => self.terminal.print("Whom? `untrust NAME`; `trusted` lists the names.").await,
-            Command::Untrust(name) => own_frame(pin!(self.untrust(name))).await,
-            #[cfg(feature = "wifi")]
-            Command::Wifi("") => self.print_wifi().await,
-            #[cfg(feature = "wifi")]
-            Command::Wifi(name) => self.ask_passphrase(name).await,
+            Command::Policy(words) if !words.is_empty() => {
+                match self.control.policy().and_then(|policy| changed(policy, words)) {
+                    Some(policy) => own_frame(pin!(self.change(Change::Policy(policy)))).await,
+                    None => self.compose(text::POLICY_CHANGES),
+                }
+            }
+            Command::Untrust(name) if !name.is_empty() => own_frame(pin!(self.untrust(name))).await,
             #[cfg(feature = "wifi")]
             Command::WifiOpen(name) => own_frame(pin!(self.open_wifi(name))).await,
             #[cfg(feature = "wifi")]
             Command::ForgetWifi => own_frame(pin!(self.forget_wifi())).await,
-        }
-    }
-
-    async fn status(&mut self) {
-        self.print_identity().await;
-        #[cfg(feature = "wifi")]
-        if self.control.wifi().is_some() {
-            self.print_wifi().await;
-        }
-        match self.control.slots().folder() {
-            None => {
-                self.terminal
-                    .print(self.control.slots().journal_error().map_or("Folder: none", text::journal_error))
-                    .await
-            }
-            Some(folder) => {
-                let (files, bytes) = (Files(folder.files()), Bytes(folder.bytes().into()));
-                let generation = folder.generation();
-                self.terminal.print(format_args!("Folder: {files}, {bytes}, generation {generation}")).await;
-            }
-        }
-        self.terminal.print(format_args!("Room: {}", Bytes(self.control.slots().capacity().into()))).await;
-        if let Some(Stack { peak, size }) = B::stack() {
-            self.terminal.print(format_args!("Stack: at most {peak} of {size} bytes so far")).await;
-        }
-        if let Some(Load { longest, long, all }) = B::load() {
-            let (now, most) = (self.control.clock().now(), Load::LONG_MS);
-            let text =
-                format_args!("Processor: {all} of {now} ms, at most {longest} at once, {long} times more than {most}");
-            self.terminal.print(text).await;
-        }
-        self.terminal.print(format_args!("Started: {}", text::start(self.control.start()))).await;
-    }
-
-    async fn print_identity(&mut self) {
-        let identity = match self.control.identity() {
-            Ok(identity) => identity,
-            Err(error) => return self.explain(error).await,
+            _ => return self.print_lines(&|dialogue, index| dialogue.answer_line(command, index)).await,
         };
-        let fingerprint = identity.certificate_hash();
-        self.terminal.print(format_args!("Name: {}, fingerprint {fingerprint}", identity.name)).await;
-        match self.control.address() {
-            Some(address) => self.terminal.print(format_args!("Address: {address}")).await,
-            None => self.terminal.print("Address: none yet").await,
+        if let Answer::Line = answer {
+            self.terminal.put_line().await;
         }
-        self.print_trusted(identity).await;
-        self.print_policy().await;
-        self.terminal.print(format_args!("Random numbers from: {}", text::sources(self.control.sources()))).await;
-        self.show_code().await;
     }
 
-    async fn print_trusted(&mut self, identity: &Identity) {
+    /// Prints lines that a function composes, from index 0 on until it returns `None`. Those for which it returns `false`
+    /// do not apply.
+    pub(super) async fn print_lines(&mut self, line: &dyn Fn(&mut Self, usize) -> Option<bool>) {
         let mut index = 0;
-        while let Some(sender) = identity.senders.get(index) {
-            self.terminal.print(format_args!("Trusts: {}, fingerprint {}", sender.name, sender.hash)).await;
+        while let Some(applies) = line(self, index) {
+            if applies {
+                self.terminal.put_line().await;
+            }
             index += 1;
         }
-        if index == 0 {
-            self.terminal.print(self.control.settings_error().map_or("Trusts: nobody", text::settings_error)).await;
-        }
     }
 
-    async fn list(&mut self) {
-        let Some(folder) = self.control.slots().folder() else { return self.print_no_folder().await };
+    /// Composes a line of the answer to a command that waits for nothing. Most answers have one.
+    fn answer_line(&mut self, command: Command<'_>, index: usize) -> Option<bool> {
+        match command {
+            Command::Help => return self.help_line(index),
+            Command::Status => return self.status_line(index),
+            Command::Trusted => return self.trusted_line(index),
+            _ if index > 0 => return None,
+            Command::Code => self.compose_code(),
+            Command::Policy(_) => self.compose_policy(),
+            Command::Digest => match self.control.slots().folder() {
+                None => self.compose_no_folder(),
+                Some(folder) => self.compose(format_args!("Digest: {}", folder.digest())),
+            },
+            Command::Hold => {
+                self.held = self.control.slots().folder();
+                match self.held.as_ref().map(Folder::generation) {
+                    None => self.compose_no_folder(),
+                    Some(generation) => self.compose(format_args!("Generation {generation} is held.")),
+                }
+            }
+            Command::Release => {
+                let was_held = self.held.take().is_some();
+                self.compose(if was_held { "The folder is no longer held." } else { "Nothing is held." })
+            }
+            // The session reports it.
+            Command::Decline if self.control.decline() => return None,
+            Command::Decline => {
+                let is_closed = self.control.end_pairing();
+                self.compose(if is_closed { "Pairing is closed." } else { "Nothing is offered." })
+            }
+            Command::Pair => match self.control.pair() {
+                Ok(()) => return None,
+                Err(error) => self.compose(pair_error(error)),
+            },
+            Command::Show(_) => self.compose("Which file? `show PATH` shows one; `list` lists them."),
+            Command::Forget { .. } => self.compose("If you are sure, type `forget yes`."),
+            Command::FactoryReset { .. } => self.compose(text::NOT_SURE),
+            Command::Untrust(_) => self.compose("Whom? `untrust NAME`; `trusted` lists the names."),
+            #[cfg(feature = "wifi")]
+            Command::Wifi("") => self.compose_wifi(),
+            #[cfg(feature = "wifi")]
+            Command::Wifi(name) => self.ask_passphrase(name),
+            _ => return None,
+        };
+        Some(true)
+    }
+
+    /// Composes the last line of an answer.
+    pub(super) fn compose(&mut self, text: impl Display) -> Answer {
+        self.terminal.compose(format_args!("{text}"));
+        Answer::Line
+    }
+
+    fn help_line(&mut self, index: usize) -> Option<bool> {
+        #[cfg(feature = "wifi")]
+        let more = if self.control.wifi().is_some() { super::wifi::HELP } else { &[] };
+        #[cfg(not(feature = "wifi"))]
+        let more: &[&str] = &[];
+        let line = HELP.iter().chain(more).nth(index)?;
+        self.compose(line);
+        Some(true)
+    }
+
+    fn status_line(&mut self, index: usize) -> Option<bool> {
+        let control = self.control;
+        match (index, control.identity()) {
+            (0, Err(error)) => self.compose_startup_error(error),
+            (0, Ok(identity)) => {
+                let fingerprint = identity.certificate_hash();
+                self.compose(format_args!("Name: {}, fingerprint {fingerprint}", identity.name))
+            }
+            (..=4, Err(_)) => return Some(false),
+            (1, _) => match control.address() {
+                Some(address) => self.compose(format_args!("Address: {address}")),
+                None => self.compose("Address: none yet"),
+            },
+            (2, _) => self.compose_policy(),
+            (3, _) => self.compose(format_args!("Random numbers from: {}", text::sources(control.sources()))),
+            (4, _) => self.compose_code(),
+            #[cfg(feature = "wifi")]
+            (5, _) if control.wifi().is_some() => self.compose_wifi(),
+            (6, _) => match control.slots().folder() {
+                None => self.compose(control.slots().journal_error().map_or("Folder: none", text::journal_error)),
+                Some(folder) => {
+                    let (files, bytes) = (Files(folder.files()), Bytes(folder.bytes().into()));
+                    self.compose(format_args!("Folder: {files}, {bytes}, generation {}", folder.generation()))
+                }
+            },
+            (7, _) => self.compose(format_args!("Room: {}", Bytes(control.slots().capacity().into()))),
+            (8, _) => {
+                let Some(Stack { peak, size }) = B::stack() else { return Some(false) };
+                self.compose(format_args!("Stack: at most {peak} of {size} bytes so far"))
+            }
+            (9, _) => {
+                let Some(Load { longest, long, all }) = B::load() else { return Some(false) };
+                let (now, most) = (control.clock().now(), Load::LONG_MS);
+                self.compose(format_args!(
+                    "Processor: {all} of {now} ms, at most {longest} at once, {long} times more than {most}"
+                ))
+            }
+            (10, _) => self.compose(format_args!("Started: {}", text::start(control.start()))),
+            (11.., Ok(_)) => return self.trusted_line(index - 11),
+            (11.., Err(_)) => return None,
+            _ => return Some(false),
+        };
+        Some(true)
+    }
+
+    /// Composes a line about a trusted sender, or why there are none.
+    fn trusted_line(&mut self, index: usize) -> Option<bool> {
+        match (self.control.identity(), index) {
+            (Ok(identity), _) => match identity.senders.get(index) {
+                Some(sender) => self.compose(format_args!("Trusts: {}, fingerprint {}", sender.name, sender.hash)),
+                None if index == 0 => {
+                    let error = self.control.settings_error();
+                    self.compose(error.map_or("Trusts: nobody", text::settings_error))
+                }
+                None => return None,
+            },
+            (Err(error), 0) => self.compose_startup_error(error),
+            (Err(_), _) => return None,
+        };
+        Some(true)
+    }
+
+    pub(super) fn compose_code(&mut self) -> Answer {
+        let code = Code(self.control.code());
+        self.compose(code)
+    }
+
+    async fn list(&mut self) -> Answer {
+        let Some(folder) = self.control.slots().folder() else { return self.compose_no_folder() };
         let mut entries = folder.entries();
         loop {
             match entries.next().await {
-                Ok(None) => return,
-                Ok(Some(Listed { entry, file: Some(file) })) => {
-                    self.terminal.print_untrusted(format_args!("{:>9}  ", file.size()), entry.path.as_str()).await;
+                Ok(None) => return Answer::Printed,
+                Ok(Some(Listed { entry, file })) => {
+                    match file {
+                        Some(file) => self.compose(format_args!("{:>9}  ", file.size())),
+                        None => self.compose("directory  "),
+                    };
+                    self.terminal.put_untrusted(entry.path.as_str()).await;
                 }
-                Ok(Some(Listed { entry, file: None })) => {
-                    self.terminal.print_untrusted("directory  ", entry.path.as_str()).await;
-                }
-                Err(error) => return self.print_read_error(error).await,
+                Err(error) => return self.compose(read_error(error)),
             }
         }
     }
 
-    async fn digest(&mut self) {
-        match self.control.slots().folder() {
-            None => self.print_no_folder().await,
-            Some(folder) => self.terminal.print(format_args!("Digest: {}", folder.digest())).await,
-        }
-    }
-
-    async fn verify(&mut self) {
-        let Some(folder) = self.control.slots().folder() else { return self.print_no_folder().await };
-        let Some(mut memory) = self.control.borrow_memory().await else {
-            return self.terminal.print(BUSY).await;
-        };
+    async fn verify(&mut self) -> Answer {
+        let Some(folder) = self.control.slots().folder() else { return self.compose_no_folder() };
+        let Some(mut memory) = self.control.borrow_memory().await else { return self.compose(BUSY) };
         let mut verification = folder.verify(&mut memory).await;
         loop {
             match verification.next().await {
                 Ok(Some((_, true))) => {}
-                Ok(Some((path, false))) => self.terminal.print_untrusted("Damaged: ", path.as_str()).await,
+                Ok(Some((path, false))) => {
+                    self.compose("Damaged: ");
+                    self.terminal.put_untrusted(path.as_str()).await;
+                }
                 Ok(None) => break,
-                Err(error) => return self.print_read_error(error).await,
+                Err(error) => return self.compose(read_error(error)),
             }
         }
         match verification.verdict() {
-            Verdict::Sound => self.terminal.print("Verified: every byte is as it was received.").await,
+            Verdict::Sound => self.compose("Verified: every byte is as it was received."),
             Verdict::Damaged { files } => {
-                self.terminal.print(format_args!("Damaged: {}. Send the folder again.", Files(files))).await;
+                self.compose(format_args!("Damaged: {}. Send the folder again.", Files(files)))
             }
-            Verdict::Manifest => self.terminal.print("Damaged: the list of names. Send the folder again.").await,
+            Verdict::Manifest => self.compose("Damaged: the list of names. Send the folder again."),
         }
     }
 
-    async fn show_file(&mut self, path: &str) {
-        let Some(folder) = self.control.slots().folder() else { return self.print_no_folder().await };
-        if let Err(error) = self.show_content(&folder, path).await {
-            self.print_read_error(error).await;
+    async fn show_file(&mut self, path: &str) -> Answer {
+        let Some(folder) = self.control.slots().folder() else { return self.compose_no_folder() };
+        match self.show_content(&folder, path).await {
+            Ok(answer) => answer,
+            Err(error) => self.compose(read_error(error)),
         }
     }
 
-    async fn show_content(&mut self, folder: &Folder<'_, B::Mutex, B::Flash>, path: &str) -> Result<(), ReadError> {
+    async fn show_content(&mut self, folder: &Folder<'_, B::Mutex, B::Flash>, path: &str) -> Result<Answer, ReadError> {
         let file = folder.open(path).await?;
         if file.size() == 0 {
-            self.terminal.print("It is empty.").await;
+            return Ok(self.compose("It is empty."));
         }
         let (mut at, mut piece) = (0, [0; PIECE + 1]);
         while at < file.size().min(SHOWN) {
@@ -286,71 +360,34 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
                 self.terminal.end().await;
             }
         }
-        if file.size() > SHOWN {
-            self.terminal.print(format_args!("... {} in all", Bytes(file.size().into()))).await;
+        match file.size() > SHOWN {
+            true => Ok(self.compose(format_args!("... {} in all", Bytes(file.size().into())))),
+            false => Ok(Answer::Printed),
         }
-        Ok(())
     }
 
-    async fn hold(&mut self) {
-        self.held = self.control.slots().folder();
-        match &self.held {
-            None => self.print_no_folder().await,
-            Some(folder) => {
-                let generation = folder.generation();
-                self.terminal.print(format_args!("Generation {generation} is held.")).await;
+    /// Changes the settings.
+    async fn change(&mut self, change: Change) -> Answer {
+        match (self.control.change_settings(change).await, change) {
+            (Err(error), _) => self.compose(self.change_error(error)),
+            (Ok(()), Change::Policy(_)) => self.compose_policy(),
+            (Ok(()), Change::Reset) => {
+                self.compose(if self.control.has_own_identity() { text::WIPED_OWN } else { text::WIPED });
+                self.terminal.put_line().await;
+                self.terminal.flush().await;
+                // The board does not come back with the same identity.
+                #[cfg(feature = "announce")]
+                self.control.clock().sleep_until(self.control.clock().now() + WITHDRAWN_MS).await;
+                self.control.restart();
+                Answer::Printed
             }
         }
     }
 
-    async fn release(&mut self) {
-        let text = match self.held.take() {
-            Some(_) => "The folder is no longer held.",
-            None => "Nothing is held.",
-        };
-        self.terminal.print(text).await;
-    }
-
-    async fn decline(&mut self) {
-        if !self.control.decline() {
-            let is_closed = self.control.end_pairing();
-            self.terminal.print(if is_closed { "Pairing is closed." } else { "Nothing is offered." }).await;
-        }
-    }
-
-    async fn forget(&mut self) {
-        let done = self.control.forget().await;
-        self.print_change(done, "The folder is forgotten.").await;
-    }
-
-    async fn reset_guard(&mut self) {
-        let done = self.control.reset_guard().await;
-        self.print_change(done, "Each sender may send an older folder now.").await;
-    }
-
-    /// Changes the settings.
-    async fn change(&mut self, change: Change) {
-        let changed = self.control.change_settings(change).await;
-        let text = match (changed, change) {
-            (Ok(()), Change::Policy(_)) => return self.print_policy().await,
-            (Ok(()), Change::Reset) if self.control.has_own_identity() => text::WIPED_OWN,
-            (Ok(()), Change::Reset) => text::WIPED,
-            (Err(error), _) => self.change_error(error),
-        };
-        self.terminal.print(text).await;
-        if changed.is_ok() {
-            self.terminal.flush().await;
-            // The board does not come back with the same identity.
-            #[cfg(feature = "announce")]
-            self.control.clock().sleep_until(self.control.clock().now() + WITHDRAWN_MS).await;
-            self.control.restart();
-        }
-    }
-
-    /// Prints what the board requires of senders.
-    async fn print_policy(&mut self) {
+    /// Composes what the board requires of senders.
+    fn compose_policy(&mut self) -> Answer {
         let Some(policy) = self.control.policy() else {
-            return self.terminal.print("None: this board cannot receive.").await;
+            return self.compose("None: this board cannot receive.");
         };
         let code = if policy.code { "asked for" } else { "not asked for" };
         let key = match policy.key {
@@ -363,37 +400,17 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             (true, true) => "; announced on the network",
             (true, false) => "; not announced on the network",
         };
-        self.terminal.print(format_args!("Keys: {key}; code: {code}{announced}")).await;
+        self.compose(format_args!("Keys: {key}; code: {code}{announced}"))
     }
 
-    async fn pair(&mut self) {
-        let text = match self.control.pair() {
-            Ok(()) => return,
-            Err(PairError::NotStored) => text::NOT_STORED,
-            Err(PairError::Busy) => BUSY,
-            Err(PairError::Full) => {
-                "As many senders are trusted as can be: take that right from one with `untrust NAME`."
-            }
-            Err(PairError::Settings(error)) => text::settings_error(error),
-        };
-        self.terminal.print(text).await;
-    }
-
-    async fn trusted(&mut self) {
-        match self.control.identity() {
-            Ok(identity) => self.print_trusted(identity).await,
-            Err(error) => self.explain(error).await,
-        }
-    }
-
-    async fn untrust(&mut self, name: &str) {
+    async fn untrust(&mut self, name: &str) -> Answer {
         let text = match self.control.untrust(name).await {
             Ok(()) => "It is no longer trusted, and its transfers are forgotten.",
             Err(UntrustError::NotFound) => "No sender of that name is trusted. `trusted` lists the names.",
             Err(UntrustError::NotStored) => text::NOT_STORED,
             Err(UntrustError::Settings(error)) => self.change_error(error),
         };
-        self.terminal.print(text).await;
+        self.compose(text)
     }
 
     /// Why a change of the settings failed: now, or already when they were read.
@@ -404,28 +421,37 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         text::change_error(error)
     }
 
-    async fn print_change(&mut self, done: Result<(), ChangeError>, success: &'static str) {
-        let text = match done {
+    fn compose_change(&mut self, done: Result<(), ChangeError>, success: &'static str) -> Answer {
+        self.compose(match done {
             Ok(()) => success,
             Err(ChangeError::Busy) => BUSY,
             Err(ChangeError::Flash) => "The flash failed.",
-        };
-        self.terminal.print(text).await;
+        })
     }
 
-    async fn print_no_folder(&mut self) {
+    fn compose_no_folder(&mut self) -> Answer {
         let error = self.control.slots().journal_error();
-        self.terminal.print(error.map_or("There is no folder.", text::journal_error)).await;
+        self.compose(error.map_or("There is no folder.", text::journal_error))
     }
+}
 
-    async fn print_read_error(&mut self, error: ReadError) {
-        let text = match error {
-            ReadError::NotFound => "The folder has no such file.",
-            ReadError::IsDirectory => "That is a directory.",
-            ReadError::Flash => "The flash cannot be read.",
-            ReadError::Damaged => "The folder is damaged. Send it again.",
-        };
-        self.terminal.print(text).await;
+/// Why pairing is not opened.
+fn pair_error(error: PairError) -> &'static str {
+    match error {
+        PairError::NotStored => text::NOT_STORED,
+        PairError::Busy => BUSY,
+        PairError::Full => "As many senders are trusted as can be: take that right from one with `untrust NAME`.",
+        PairError::Settings(error) => text::settings_error(error),
+    }
+}
+
+/// Why the folder cannot be read.
+fn read_error(error: ReadError) -> &'static str {
+    match error {
+        ReadError::NotFound => "The folder has no such file.",
+        ReadError::IsDirectory => "That is a directory.",
+        ReadError::Flash => "The flash cannot be read.",
+        ReadError::Damaged => "The folder is damaged. Send it again.",
     }
 }
 

@@ -164,15 +164,17 @@ impl<I: Read + Write> Terminal<I> {
         self.put_line()
     }
 
-    /// Formats into `line`. Never inlined, so that callers hold only the arguments on their stack.
+    /// Composes the text of a line, which [`put_line`](Self::put_line) prints. Never inlined, so that callers hold only the
+    /// arguments on their stack.
     #[inline(never)]
-    fn compose(&mut self, text: fmt::Arguments<'_>) {
+    pub(super) fn compose(&mut self, text: fmt::Arguments<'_>) {
         self.line.clear();
         // Text beyond the capacity is cut off.
         let _ = self.line.write_fmt(text);
     }
 
-    async fn put_line(&mut self) {
+    /// Prints the composed line above the unfinished input.
+    pub(super) async fn put_line(&mut self) {
         self.add().await;
         self.end().await;
     }
@@ -183,9 +185,8 @@ impl<I: Read + Write> Terminal<I> {
         let _ = self.io.write_all(self.line.as_bytes()).await;
     }
 
-    /// Prints a line of any length that contains untrusted text.
-    pub(super) async fn print_untrusted(&mut self, before: impl fmt::Display, text: &str) {
-        self.compose(format_args!("{before}"));
+    /// Prints a line of any length: the composed text, and untrusted text after it.
+    pub(super) async fn put_untrusted(&mut self, text: &str) {
         self.add().await;
         let mut rest = text.as_bytes();
         while !rest.is_empty() {

@@ -11,6 +11,7 @@ use heapless::String;
 use waft_core::session::Clock;
 
 use super::Dialogue;
+use super::commands::Answer;
 use super::terminal::{CTRL_C, Line};
 use super::text::{self, Untrusted};
 use crate::board::Board;
@@ -25,7 +26,7 @@ type Ssid = String<SSID_MAX>;
 /// The time for an answer to the question for a passphrase, in milliseconds.
 const ANSWER_MS: u64 = 120_000;
 
-const HELP: [&str; 4] = [
+pub(super) const HELP: &[&str] = &[
     "wifi         the Wi-Fi network, and whether this board is connected to it",
     "wifi NAME    joins another network: asks for its passphrase, and keeps both",
     "wifi-open NAME  the same for a network without a passphrase",
@@ -44,33 +45,28 @@ pub(super) struct Question {
 }
 
 impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
-    pub(super) async fn help_with_wifi(&mut self) {
-        if self.control.wifi().is_some() {
-            for line in HELP {
-                self.terminal.print(line).await;
-            }
-        }
-    }
-
-    /// Prints the network and the status.
-    pub(super) async fn print_wifi(&mut self) {
-        let Some(wifi) = self.control.wifi() else { return self.terminal.print(NO_WIFI).await };
+    /// Composes the network and the status.
+    pub(super) fn compose_wifi(&mut self) -> Answer {
+        let Some(wifi) = self.control.wifi() else { return self.compose(NO_WIFI) };
         let (ssid, now) = (wifi.ssid().unwrap_or_default(), self.control.clock().now());
-        self.terminal.print(StatusText { status: wifi.status(), ssid: &ssid, now }).await;
+        self.compose(StatusText { status: wifi.status(), ssid: &ssid, now })
     }
 
-    /// Asks for the passphrase of a network, unless it could not be stored.
-    pub(super) async fn ask_passphrase(&mut self, name: &str) {
-        let Some(ssid) = self.check_network(name).await else { return };
+    /// Composes the question for the passphrase of a network, or why it could not be stored.
+    pub(super) fn ask_passphrase(&mut self, name: &str) -> Answer {
+        let ssid = match self.check_network(name) {
+            Ok(ssid) => ssid,
+            Err(answer) => return answer,
+        };
         if self.control.key_request().is_some() {
-            return self.terminal.print("First type the key that is asked for, or `decline`.").await;
+            return self.compose("First type the key that is asked for, or `decline`.");
         }
         let hidden = if self.terminal.hide_input() { ", which is not shown" } else { "" };
         let shown = Untrusted(ssid.as_bytes());
-        self.terminal
-            .print(format_args!("Type the passphrase of {shown}{hidden}. Enter alone: the network stays."))
-            .await;
+        let answer =
+            self.compose(format_args!("Type the passphrase of {shown}{hidden}. Enter alone: the network stays."));
         self.question = Some(Question { ssid, until: self.control.clock().now() + ANSWER_MS });
+        answer
     }
 
     /// Stores the network with the passphrase that the user typed, and joins it. Asks again if it is not one.
@@ -88,6 +84,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
                 self.question = None;
                 self.terminal.reset();
                 self.set_wifi(Some(network), STORED).await;
+                self.terminal.put_line().await;
             }
             Err(error) => {
                 question.until = self.control.clock().now() + ANSWER_MS;
@@ -120,55 +117,50 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         }
     }
 
-    /// Stores a network without a passphrase, and joins it.
-    pub(super) async fn open_wifi(&mut self, name: &str) {
-        let Some(ssid) = self.check_network(name).await else { return };
-        match Wifi::new(&ssid, &[]) {
-            Ok(network) => self.set_wifi(Some(network), STORED).await,
-            Err(error) => self.terminal.print(network_error(error)).await,
+    /// Stores a network without a passphrase, and joins it. Composes the answer.
+    pub(super) async fn open_wifi(&mut self, name: &str) -> Answer {
+        match self.check_network(name).map(|ssid| Wifi::new(&ssid, &[])) {
+            Ok(Ok(network)) => self.set_wifi(Some(network), STORED).await,
+            Ok(Err(error)) => self.compose(network_error(error)),
+            Err(answer) => answer,
         }
     }
 
-    pub(super) async fn forget_wifi(&mut self) {
-        if self.is_wifi_changeable().await {
-            self.set_wifi(None, "Forgotten. If a network was provisioned, this board joins that one.").await;
+    /// Forgets the network that was set here. Composes the answer.
+    pub(super) async fn forget_wifi(&mut self) -> Answer {
+        match self.check_changeable() {
+            Ok(()) => self.set_wifi(None, "Forgotten. If a network was provisioned, this board joins that one.").await,
+            Err(answer) => answer,
         }
     }
 
-    /// The name of a network, if it is valid and could be stored. Otherwise prints why not.
-    async fn check_network(&mut self, name: &str) -> Option<Ssid> {
-        if !self.is_wifi_changeable().await {
-            return None;
-        }
-        let ssid = check_ssid(name).ok().and_then(|name| Ssid::try_from(name).ok());
-        if ssid.is_none() {
-            self.terminal.print(format_args!("{} Nothing was changed.", network_error(WifiError::Ssid))).await;
-        }
-        ssid
+    /// The name of a network, if it is valid and could be stored. Otherwise composes why not.
+    fn check_network(&mut self, name: &str) -> Result<Ssid, Answer> {
+        self.check_changeable()?;
+        check_ssid(name)
+            .ok()
+            .and_then(|name| Ssid::try_from(name).ok())
+            .ok_or_else(|| self.compose(format_args!("{} Nothing was changed.", network_error(WifiError::Ssid))))
     }
 
-    /// Whether a network could be stored. Otherwise prints why not.
-    async fn is_wifi_changeable(&mut self) -> bool {
+    /// Whether a network could be stored. Otherwise composes why not.
+    fn check_changeable(&mut self) -> Result<(), Answer> {
         let text = match (self.control.wifi(), self.control.identity(), self.control.check_settings()) {
             (None, ..) => NO_WIFI,
-            (_, Err(error), _) => {
-                self.explain(error).await;
-                return false;
-            }
+            (_, Err(error), _) => return Err(self.compose_startup_error(error)),
             (_, _, Err(SettingsError::NotMounted)) => text::NOT_STORED,
             (_, _, Err(error)) => text::settings_error(error),
-            _ => return true,
+            _ => return Ok(()),
         };
-        self.terminal.print(text).await;
-        false
+        Err(self.compose(text))
     }
 
-    async fn set_wifi(&mut self, network: Option<Wifi>, success: &'static str) {
+    async fn set_wifi(&mut self, network: Option<Wifi>, success: &'static str) -> Answer {
         let text = match self.control.set_wifi(network).await {
             Ok(()) => success,
             Err(error) => self.change_error(error),
         };
-        self.terminal.print(text).await;
+        self.compose(text)
     }
 }
 

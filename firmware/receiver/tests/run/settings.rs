@@ -130,8 +130,8 @@ async fn a_factory_reset_goes_back_to_what_was_provisioned() {
         .boot(Ok(&identity()), async |mut fixture| {
             fixture.user.sees("The factory reset is complete.").await;
             fixture.user.types("status").await;
-            let seen = fixture.user.sees("Folder: none").await;
-            assert!(seen.contains("Trusts: laptop0") && !seen.contains("anna") && seen.contains("No code"), "{seen}");
+            let seen = fixture.user.sees("Trusts: laptop0").await;
+            assert!(seen.contains("Folder: none") && !seen.contains("anna") && seen.contains("No code"), "{seen}");
         })
         .await;
     assert!(!holds(&mut powered, &content) && !holds(&mut powered, &anna.keys.certificate().hash().0));
