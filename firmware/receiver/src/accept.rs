@@ -392,12 +392,16 @@ async fn read_preface<S: Socket>(socket: &mut S, received: &mut [u8]) -> Option<
 
 /// Checks a complete preface: a valid one makes the connection wait; bytes that are not a preface get no answer.
 async fn check_peer<S: Socket>(socket: &mut S, received: &[u8; LEN], is_pairing_open: bool) -> Phase {
-    match Purpose::of_preface(received) {
-        Ok(Purpose::Pairing) if !is_pairing_open => send_refusal(socket, ClearRefusal::PairingClosed).await,
+    let refusal = match Purpose::of_preface(received) {
+        Ok(Purpose::Pairing) if !is_pairing_open => ClearRefusal::PairingClosed,
         Ok(purpose) => return Phase::Waiting(purpose),
-        Err(Some(refusal)) => send_refusal(socket, refusal).await,
-        Err(None) => socket.abort(),
-    }
+        Err(Some(refusal)) => refusal,
+        Err(None) => {
+            socket.abort();
+            return Phase::Closing;
+        }
+    };
+    send_refusal(socket, refusal).await;
     Phase::Closing
 }
 

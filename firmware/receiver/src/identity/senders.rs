@@ -56,7 +56,7 @@ impl TrustedSenders {
     /// at its end if another sender has the name.
     pub(crate) fn free_name(&self, suggested: &str) -> String<NAME_MAX> {
         let mut name = String::new();
-        for character in suggested.chars().filter(|it| it.is_ascii_alphanumeric() || "._-".contains(*it)) {
+        for character in suggested.chars().filter(|it| it.is_ascii_alphanumeric() || matches!(it, '.' | '_' | '-')) {
             if (!name.is_empty() || character.is_ascii_alphanumeric() || character == '_')
                 && name.push(character).is_err()
             {

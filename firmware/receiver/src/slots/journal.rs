@@ -163,8 +163,10 @@ impl Journal {
     /// Appends ACK, which acknowledges the last record. If this fails, tries the other block. If that fails, too,
     /// the next boot rotates the journal.
     pub(super) async fn acknowledge<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) {
-        if self.append(area, &Record::Ack).await.is_err() {
-            let _ = self.append(area, &Record::Ack).await;
+        for _ in 0..2 {
+            if self.append(area, &Record::Ack).await.is_ok() {
+                return;
+            }
         }
     }
 
