@@ -5,11 +5,11 @@
 //! deadline as well. A read or write that is dropped midway leaves the stream at an unknown position, so nothing is
 //! read, or written, after it. PROTOCOL.md, sections 4 and 6 ("Deadlines").
 
-use core::future::{Future, pending};
+use core::future::{Future, pending, poll_fn};
 use core::mem;
 use core::pin::{Pin, pin};
+use core::task::Poll;
 
-use embassy_futures::select::{Either, Either3, select, select3};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{FRAME_HEADER, FRAME_MS, IDLE_MS, LINGER_MS, MESSAGE_MAX, WORKING_MS};
@@ -42,7 +42,8 @@ impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
         Self { link, clock, is_read_cut: false, is_write_cut: false, sent_at: clock.now() }
     }
 
-    /// The time in `ms` milliseconds from now.
+    /// The time in `ms` milliseconds from now. Not inlined: it is called in many places.
+    #[inline(never)]
     pub(crate) fn after(&self, ms: u64) -> u64 {
         self.clock.now().saturating_add(ms)
     }
@@ -114,16 +115,12 @@ impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
     pub(crate) async fn send_frame(&mut self, frame: &[u8]) -> Result<(), SessionError> {
         self.begin_frame()?;
         let until = self.after(IDLE_MS);
-        let written = {
+        {
             let write = pin!(async {
                 self.link.write_all(frame).await?;
                 self.link.flush().await
             });
-            select(write, self.clock.sleep_until(until)).await
-        };
-        match written {
-            Either::First(written) => written.map_err(|_| SessionError::Disconnected)?,
-            Either::Second(()) => return Err(SessionError::TimedOut),
+            with_deadline(pin!(pending()), write, pin!(self.clock.sleep_until(until))).await?;
         }
         self.end_frame();
         Ok(())
@@ -184,7 +181,7 @@ impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
         self.wait_readable(until, interrupted.as_mut()).await?;
         self.is_read_cut = true;
         let read = pin!(self.link.read(buffer));
-        let count = with_deadline(interrupted, read, self.clock.sleep_until(until)).await?;
+        let count = with_deadline(interrupted, read, pin!(self.clock.sleep_until(until))).await?;
         self.is_read_cut = false;
         Ok(count)
     }
@@ -194,7 +191,7 @@ impl<'a, L: Link, C: Clock> Channel<'a, L, C> {
         if self.is_read_cut {
             return Err(SessionError::Disconnected);
         }
-        with_deadline(interrupted, pin!(self.link.readable()), self.clock.sleep_until(until)).await
+        with_deadline(interrupted, pin!(self.link.readable()), pin!(self.clock.sleep_until(until))).await
     }
 }
 
@@ -208,7 +205,7 @@ impl<L: DuplexLink, C: Clock> Channel<'_, L, C> {
         interrupted: impl Future<Output = ()>,
     ) -> Result<Written, SessionError> {
         let write = pin!(self.link.write_or_readable(rest));
-        let written = with_deadline(pin!(interrupted), write, self.clock.sleep_until(until)).await;
+        let written = with_deadline(pin!(interrupted), write, pin!(self.clock.sleep_until(until))).await;
         if let Ok(Written::Bytes(0)) = written
             && !rest.is_empty()
         {
@@ -220,17 +217,21 @@ impl<L: DuplexLink, C: Clock> Channel<'_, L, C> {
 
 /// Awaits an operation of the link, unless the user interrupts or the deadline passes before. The operation is pinned by
 /// reference: passing the future by value would store it twice.
-async fn with_deadline<T, E>(
-    interrupted: Interrupted<'_>,
-    link: Pin<&mut impl Future<Output = Result<T, E>>>,
-    deadline: impl Future<Output = ()>,
-) -> Result<T, SessionError> {
-    // The interruption is polled first: a peer that sends without pause must not keep the user from interrupting.
-    match select3(interrupted, link, deadline).await {
-        Either3::First(()) => Err(SessionError::Cancelled(Cancel::Interrupted)),
-        Either3::Second(result) => result.map_err(|_| SessionError::Disconnected),
-        Either3::Third(()) => Err(SessionError::TimedOut),
-    }
+fn with_deadline<T, E>(
+    mut interrupted: Interrupted<'_>,
+    mut link: Pin<&mut impl Future<Output = Result<T, E>>>,
+    mut deadline: Pin<&mut impl Future<Output = ()>>,
+) -> impl Future<Output = Result<T, SessionError>> {
+    poll_fn(move |context| {
+        // The interruption is polled first: a peer that sends without pause must not keep the user from interrupting.
+        if interrupted.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(SessionError::Cancelled(Cancel::Interrupted)));
+        }
+        if let Poll::Ready(result) = link.as_mut().poll(context) {
+            return Poll::Ready(result.map_err(|_| SessionError::Disconnected));
+        }
+        deadline.as_mut().poll(context).map(|()| Err(SessionError::TimedOut))
+    })
 }
 
 /// Writes the header of a frame whose payload is already in place, after the first [`FRAME_HEADER`] bytes.

@@ -70,8 +70,8 @@ impl Clock for Uptime {
         }
     }
 
-    async fn sleep_until(&self, at: u64) {
-        Timer::at(Instant::from_millis(at)).await;
+    fn sleep_until(&self, at: u64) -> impl Future<Output = ()> {
+        Timer::at(Instant::from_millis(at))
     }
 }
 
@@ -131,15 +131,14 @@ impl<'a> TcpPort<'a> {
     }
 
     /// Waits until `condition` returns true. It may depend only on the socket's state and its receive buffer.
-    async fn wait_until(&mut self, condition: impl Fn(&TcpSocket<'a>) -> bool) {
-        poll_fn(|context| {
+    fn wait_until(&mut self, condition: impl Fn(&TcpSocket<'a>) -> bool) -> impl Future<Output = ()> {
+        poll_fn(move |context| {
             if condition(&self.socket) {
                 return Poll::Ready(());
             }
             self.register_waker(context);
             Poll::Pending
         })
-        .await;
     }
 
     /// Registers our waker with the socket. Both futures only complete when the socket is readable or writable, but

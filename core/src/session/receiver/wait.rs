@@ -5,6 +5,7 @@
 
 use core::future::{Future, pending};
 use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
 
 use embassy_futures::select::{Either, Either3, Either4, select, select3, select4};
 
@@ -37,13 +38,30 @@ pub(super) async fn wait_for<T, L: Link, C: Clock>(
     work: Pin<&mut impl Future<Output = T>>,
 ) -> Result<First<T>, SessionError> {
     let mut output = None;
-    let work = pin!(async { output = Some(work.await) });
+    let work = pin!(Kept { work, output: &mut output });
     let first = wait_for_erased(channel, stage, buffer, pin!(interrupted), work).await?;
     Ok(match first {
         First::Done(()) => First::Done(output.expect("work that is done has an output")),
         First::Message(length) => First::Message(length),
     })
 }
+
+/// Work whose output is kept elsewhere, so that it can be type-erased.
+struct Kept<'w, F: Future> {
+    work: Pin<&'w mut F>,
+    output: &'w mut Option<F::Output>,
+}
+
+impl<F: Future> Future for Kept<'_, F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let done = self.work.as_mut().poll(context);
+        done.map(|output| *self.output = Some(output))
+    }
+}
+
+impl<F: Future> Unpin for Kept<'_, F> {}
 
 /// Runs `work` to its end, even if the connection fails. Meanwhile this sends keep-alives with `stage`.
 pub(super) async fn finish<T, L: Link, C: Clock>(
