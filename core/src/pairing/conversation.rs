@@ -37,12 +37,21 @@ impl Default for Buffer {
     }
 }
 
+/// A part of the buffer.
+#[derive(Clone, Copy)]
+enum Part {
+    Incoming,
+    Outgoing,
+}
+
 /// A connection that carries the messages of an attempt.
 pub(super) struct Conversation<'a, 'b, L, C> {
     channel: Channel<'a, L, C>,
     buffer: &'b mut Buffer,
     /// When the whole attempt has to be over.
     deadline: u64,
+    /// The length of the payload that was received last into the first part of the buffer.
+    received: usize,
     /// Whether the peer has sent `Failed`. No further message is sent to it then.
     has_peer_failed: bool,
 }
@@ -51,16 +60,19 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
     pub(super) fn new(link: &'a mut L, buffer: &'b mut Buffer, clock: &'a C) -> Self {
         let channel = Channel::new(link, clock);
         let deadline = channel.after(PAIRING_MS);
-        Self { channel, buffer, deadline, has_peer_failed: false }
+        Self { channel, buffer, deadline, received: 0, has_peer_failed: false }
     }
 
-    /// Receives the next message, which has to be complete within this time.
-    pub(super) async fn receive_within(&mut self, milliseconds: u64) -> Result<PairingMessage, PairingError> {
+    /// Has the attempt end in this time at the latest, and returns its deadline before.
+    pub(super) fn limit(&mut self, milliseconds: u64) -> u64 {
         let deadline = self.deadline;
         self.deadline = deadline.min(self.channel.after(milliseconds));
-        let received = self.receive().await;
+        deadline
+    }
+
+    /// Has the attempt end at this time at the latest.
+    pub(super) fn set_deadline(&mut self, deadline: u64) {
         self.deadline = deadline;
-        received
     }
 
     /// The time now.
@@ -81,7 +93,7 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
     }
 
     /// Receives the answer to the dialer's preface: a message, or a refusal in the clear.
-    pub(super) async fn receive_first(&mut self) -> Result<(PairingMessage, &[u8]), PairingError> {
+    pub(super) async fn receive_first(&mut self) -> Result<PairingMessage, PairingError> {
         let start = self.receive_start().await?;
         if let [b'W', b'A', b'F', b'T'] = start {
             let mut refusal = [b'W', b'A', b'F', b'T', 0, 0, 0, 0];
@@ -91,23 +103,23 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
             self.has_peer_failed = true;
             return Err(PairingError::Refused(refusal));
         }
-        let Ok(header) = Header::decode(start, 0) else {
+        if Header::decode(start, 0).is_err() {
             self.has_peer_failed = true;
             return Err(PairingError::NotWaft);
-        };
-        self.receive_payload(header).await
+        }
+        self.receive_rest(start, 0, Part::Incoming).await?;
+        self.message()
     }
 
-    /// Receives the next message, with its payload as it crossed.
-    pub(super) async fn receive_with_payload(&mut self) -> Result<(PairingMessage, &[u8]), PairingError> {
-        let start = self.receive_start().await?;
-        let header = Header::decode(start, 0).map_err(|_| PairingError::PeerMisbehaved(Misbehaviour::Frame))?;
-        self.receive_payload(header).await
-    }
-
-    /// Receives the next message.
+    /// Receives the next message. [`payload`](Self::payload) has it as it crossed.
     pub(super) async fn receive(&mut self) -> Result<PairingMessage, PairingError> {
-        self.receive_with_payload().await.map(|(message, _)| message)
+        self.receive_frame(0, Part::Incoming).await?;
+        self.message()
+    }
+
+    /// The payload that was received last.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.buffer.incoming[..self.received]
     }
 
     /// Seals this side's introduction, and sends it.
@@ -130,15 +142,11 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
         me: &Introduction<'_>,
         key: IntroductionKey,
     ) -> Result<usize, PairingError> {
-        let start = self.receive_start().await?;
-        let header = Header::decode(start, (SEALED_MAX - CHUNK_OVERHEAD) as u32)
-            .map_err(|_| PairingError::PeerMisbehaved(Misbehaviour::Frame))?;
-        if header.kind == Kind::Message {
-            self.receive_payload(header).await?;
+        if self.receive_frame((SEALED_MAX - CHUNK_OVERHEAD) as u32, Part::Incoming).await? == Kind::Message {
+            self.message()?;
             return Err(PairingError::PeerMisbehaved(Misbehaviour::Unexpected));
         }
-        let sealed = &mut self.buffer.incoming[..header.length];
-        self.channel.fill(sealed, self.deadline, pin!(pending())).await?;
+        let sealed = &mut self.buffer.incoming[..self.received];
         let length = key.open(sealed)?;
         let introduction = Introduction::decode(&sealed[..length]).map_err(PairingError::Introduction)?;
         let is_own = introduction.certificate() == me.certificate();
@@ -147,11 +155,8 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
 
     /// Receives the dialer's last message. The buffer still holds the dialer's introduction after it.
     pub(super) async fn receive_last(&mut self) -> Result<PairingMessage, PairingError> {
-        let start = self.receive_start().await?;
-        let header = Header::decode(start, 0).map_err(|_| PairingError::PeerMisbehaved(Misbehaviour::Frame))?;
-        let payload = &mut self.buffer.outgoing[..header.length];
-        self.channel.fill(payload, self.deadline, pin!(pending())).await?;
-        Ok(decode(payload)?)
+        self.receive_frame(0, Part::Outgoing).await?;
+        Ok(decode(&self.buffer.outgoing[..self.received])?)
     }
 
     /// Tells the peer why this side gives up, unless the peer gave up first, and waits until it has closed.
@@ -175,18 +180,35 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
         Introduction::decode(&incoming[..length]).map_err(PairingError::Introduction)
     }
 
+    /// Receives a frame, whose payload is at the front of this part of the buffer then. `chunk` is the largest chunk that may
+    /// come, or 0 for none.
+    async fn receive_frame(&mut self, chunk: u32, part: Part) -> Result<Kind, PairingError> {
+        let start = self.receive_start().await?;
+        self.receive_rest(start, chunk, part).await
+    }
+
     async fn receive_start(&mut self) -> Result<[u8; FRAME_HEADER], PairingError> {
         let mut start = [0; FRAME_HEADER];
         self.channel.fill(&mut start, self.deadline, pin!(pending())).await?;
         Ok(start)
     }
 
-    /// Receives the payload of a message, and decodes it. A peer that gives up is an error.
-    async fn receive_payload(&mut self, header: Header) -> Result<(PairingMessage, &[u8]), PairingError> {
-        let payload = &mut self.buffer.incoming[..header.length];
-        self.channel.fill(payload, self.deadline, pin!(pending())).await?;
-        let message =
-            decode_first(payload, |message| matches!(message, PairingMessage::Hello(_) | PairingMessage::Greeting(_)))?;
+    async fn receive_rest(&mut self, start: [u8; FRAME_HEADER], chunk: u32, part: Part) -> Result<Kind, PairingError> {
+        let header = Header::decode(start, chunk).map_err(|_| PairingError::PeerMisbehaved(Misbehaviour::Frame))?;
+        let buffer = match part {
+            Part::Incoming => &mut self.buffer.incoming[..],
+            Part::Outgoing => &mut self.buffer.outgoing[..],
+        };
+        self.received = header.length;
+        self.channel.fill(&mut buffer[..header.length], self.deadline, pin!(pending())).await?;
+        Ok(header.kind)
+    }
+
+    /// Decodes the message that was received. A peer that gives up is an error.
+    fn message(&mut self) -> Result<PairingMessage, PairingError> {
+        let may_grow =
+            |message: &PairingMessage| matches!(message, PairingMessage::Hello(_) | PairingMessage::Greeting(_));
+        let message = decode_first(self.payload(), may_grow)?;
         if let PairingMessage::Failed(failure) = message {
             self.has_peer_failed = true;
             return Err(match failure {
@@ -196,7 +218,7 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
                 _ => PairingError::PeerFailed(failure),
             });
         }
-        Ok((message, payload))
+        Ok(message)
     }
 }
 

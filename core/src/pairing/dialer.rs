@@ -120,10 +120,11 @@ async fn receive_hello<L: Link, C: Clock>(
         error => error,
     });
     match first? {
-        (PairingMessage::Hello(PairingHello { min, max, .. }), hello) if (min..=max).contains(&VERSION) => {
-            Ok(SessionId::new(hello, encode(&greeting(nonce), &mut [0; SENT_MAX])))
+        PairingMessage::Hello(PairingHello { min, max, .. }) if (min..=max).contains(&VERSION) => {
+            let greeting = greeting(nonce);
+            Ok(SessionId::new(conversation.payload(), encode(&greeting, &mut [0; SENT_MAX])))
         }
-        (PairingMessage::Hello(_), _) => Err(PairingError::Version),
+        PairingMessage::Hello(_) => Err(PairingError::Version),
         _ => unexpected(),
     }
 }

@@ -51,12 +51,13 @@ impl<'a, 'b, L: Link, C: Clock> Incoming<'a, 'b, L, C> {
         }
     }
 
-    /// Pairs with the dialer if it has the same code. The code is spent, however this ends: show a new one.
+    /// Pairs with the dialer if it has the same code. The code is spent, however this ends: show a new one. Without a code,
+    /// the attempt ends with [`PairingError::Declined`], which the dialer is told.
     ///
     /// Blocks twice for some 6 million instructions each, and needs about 4 KiB of stack for them on a Cortex-M.
     pub async fn pair(
         mut self,
-        code: PairingCode,
+        code: Option<PairingCode>,
         me: &Introduction<'_>,
         rng: &mut impl CryptoRngCore,
         limiter: &mut Limiter,
@@ -72,20 +73,16 @@ impl<'a, 'b, L: Link, C: Clock> Incoming<'a, 'b, L, C> {
         }
     }
 
-    /// Ends the attempt without a code, and tells the dialer.
-    pub async fn decline(mut self) {
-        self.conversation.report(PairingError::Declined).await;
-    }
-
     /// Returns the length of the dialer's introduction, and whether the dialer confirmed the end.
     async fn run(
         &mut self,
-        code: PairingCode,
+        code: Option<PairingCode>,
         me: &Introduction<'_>,
         rng: &mut impl CryptoRngCore,
         limiter: &mut Limiter,
     ) -> Result<(usize, bool), PairingError> {
         let Self { conversation, sid, share } = self;
+        let code = code.ok_or(PairingError::Declined)?;
         // Other connections may have failed since this one was accepted.
         if let Some(seconds) = limiter.paused(conversation.now()) {
             return Err(PairingError::Paused { seconds });
@@ -98,8 +95,9 @@ impl<'a, 'b, L: Link, C: Clock> Incoming<'a, 'b, L, C> {
             Keys::derive(&session_key.map_err(|_| PairingError::Share)?, sid)
         };
         // The dialer's tag first: only who has the code gets a tag of this side, with which a guess could be checked.
-        let confirm = conversation.receive_within(PAIRING_CONFIRM_MS).await?;
-        let PairingMessage::Confirm { tag } = confirm else { return unexpected() };
+        let deadline = conversation.limit(PAIRING_CONFIRM_MS);
+        let PairingMessage::Confirm { tag } = conversation.receive().await? else { return unexpected() };
+        conversation.set_deadline(deadline);
         if !keys.dialer_confirm.matches(&tag) {
             limiter.count_wrong_code(conversation.now());
             return Err(PairingError::WrongCode);
@@ -132,11 +130,11 @@ async fn receive_share<L: Link, C: Clock>(
     rng.fill_bytes(&mut nonce);
     let hello = PairingMessage::Hello(PairingHello { min: VERSION, max: VERSION, nonce });
     conversation.send(&hello).await?;
-    let sid = match conversation.receive_with_payload().await? {
-        (PairingMessage::Greeting(PairingGreeting { version: VERSION, .. }), greeting) => {
-            SessionId::new(encode(&hello, &mut [0; SENT_MAX]), greeting)
+    let sid = match conversation.receive().await? {
+        PairingMessage::Greeting(PairingGreeting { version: VERSION, .. }) => {
+            SessionId::new(encode(&hello, &mut [0; SENT_MAX]), conversation.payload())
         }
-        (PairingMessage::Greeting(_), _) => return Err(PairingError::PeerMisbehaved(Misbehaviour::Field)),
+        PairingMessage::Greeting(_) => return Err(PairingError::PeerMisbehaved(Misbehaviour::Field)),
         _ => return unexpected(),
     };
     let PairingMessage::Share { point } = conversation.receive().await? else { return unexpected() };

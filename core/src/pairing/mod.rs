@@ -127,7 +127,7 @@
 //!     listener_link.read_exact(&mut preface).await.expect("the dialer sends a preface");
 //!     assert_eq!(Purpose::of_preface(&preface), Ok(Purpose::Pairing));
 //!     let incoming = Incoming::accept(&mut listener_link, &mut buffer, &mut OsRng, &clock, &limiter).await?;
-//!     let paired = incoming.pair(shown, &me, &mut OsRng, &mut limiter).await?;
+//!     let paired = incoming.pair(Some(shown), &me, &mut OsRng, &mut limiter).await?;
 //!     drop(listener_link);
 //!     assert!(paired.is_confirmed);
 //!     assert_eq!(paired.peer.name(), "anna");

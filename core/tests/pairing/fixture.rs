@@ -91,7 +91,7 @@ impl Fixture {
         let incoming = Incoming::accept(link, &mut buffer, &mut rng, &self.clock, limiter).await?;
         let code = PairingCode::parse(self.shown).unwrap();
         let me = listener_introduction(&self.listener_certificate);
-        incoming.pair(code, &me, &mut rng, limiter).await.map(Known::from)
+        incoming.pair(Some(code), &me, &mut rng, limiter).await.map(Known::from)
     }
 
     /// Both sides over this connection. Returns how they ended, and what each of them sent.

@@ -178,11 +178,13 @@ fn each_side_can_decline() {
         let (mut buffer, mut rng) = (Buffer::new(), Seeded(2));
         let incoming =
             Incoming::accept(&mut listener_link, &mut buffer, &mut rng, &fixture.clock, &fixture.limiter).await;
-        incoming.ok().unwrap().decline().await;
+        let me = listener_introduction(&fixture.listener_certificate);
+        let ended = incoming.ok().unwrap().pair(None, &me, &mut rng, &mut fixture.limiter.clone()).await;
         drop(listener_link);
+        ended.err()
     };
-    let (end, ()) = run(&fixture.clock, embassy_futures::join::join(dial, listen));
-    assert_eq!(end, Err(PairingError::PeerFailed(Failure::Declined)));
+    let (end, here) = run(&fixture.clock, embassy_futures::join::join(dial, listen));
+    assert_eq!((end, here), (Err(PairingError::PeerFailed(Failure::Declined)), Some(PairingError::Declined)));
 }
 
 #[test]
@@ -224,7 +226,7 @@ fn a_pause_is_for_connections_that_wait_as_well() {
         limiter.clone_from(&others.limiter);
         let me = listener_introduction(&fixture.listener_certificate);
         let code = PairingCode::parse(CODE).unwrap();
-        let end = incoming.ok().unwrap().pair(code, &me, &mut rng, &mut limiter).await.map(Known::from);
+        let end = incoming.ok().unwrap().pair(Some(code), &me, &mut rng, &mut limiter).await.map(Known::from);
         drop(listener_link);
         end
     };

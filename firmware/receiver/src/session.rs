@@ -11,7 +11,7 @@ use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::certificate::CertificateHash;
 use waft_core::limits::{LINGER_MS, REMEMBER_MS, WORKING_CAP_MS};
-use waft_core::pairing::{Buffer, DeviceKind, Directions, Incoming, Introduction, Limiter, Paired};
+use waft_core::pairing::{Buffer, DeviceKind, Directions, Incoming, Introduction, Limiter, Paired, PairingError};
 use waft_core::sealed::ChunkSize;
 use waft_core::session::own_frame::own_frame;
 use waft_core::session::peers::{LockoutSnapshot, PeerState};
@@ -158,7 +158,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
         let (mut link, mut buffer) = (PlainLink(socket), Buffer::new());
         let accepted = Incoming::accept(&mut link, &mut buffer, self.rng, self.clock, &self.limiter).await;
         let Ok(incoming) = accepted else { return };
-        let Some(code) = self.state.take_pairing_code(self.clock.now()) else { return incoming.decline().await };
+        let code = self.state.take_pairing_code(self.clock.now());
         let directions = Directions { sends: false, receives: true };
         let Identity { name, certificate, .. } = self.identity;
         let me = Introduction::new(DeviceKind::Board, directions, name, certificate);
@@ -174,6 +174,8 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
                     Err(failure) => Notice::PairingFailed(failure),
                 }
             }
+            // There was no code.
+            Err(PairingError::Declined) => return,
             Err(error) => Notice::PairingFailed(error.into()),
         };
         self.state.notify(notice);

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use waft_core::limits::PREFACE_MS;
-use waft_core::pairing::{Buffer, Incoming, Limiter};
+use waft_core::pairing::{Buffer, Incoming, Limiter, PairingError};
 use waft_core::wire::preface::{ClearRefusal, LEN, Purpose};
 
 use crate::net::close;
@@ -139,11 +139,7 @@ impl State {
         let before = self.limiter.borrow().clone();
         let incoming = Incoming::accept(link, &mut buffer, &mut OsRng, &self.clock, &before).await.ok()?;
         let code = self.code.take();
-        let Some(code) = code else {
-            incoming.decline().await;
-            return None;
-        };
-        has_begun.set(true);
+        has_begun.set(code.is_some());
         let me = match self.me.introduction() {
             Ok(me) => me,
             Err(error) => return Some(Err(error)),
@@ -151,6 +147,10 @@ impl State {
         // Only one attempt has a code at a time, so that no other counts meanwhile.
         let mut limiter = self.limiter.borrow().clone();
         let paired = incoming.pair(code, &me, &mut OsRng, &mut limiter).await;
+        if let Err(PairingError::Declined) = paired {
+            // Another attempt has the code.
+            return None;
+        }
         self.limiter.replace(limiter);
         Some(paired.map_err(PairError::from).and_then(|paired| Paired::of(&paired)))
     }
