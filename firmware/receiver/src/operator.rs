@@ -69,7 +69,7 @@ use crate::identity::{Identity, Policy, TrustedSender};
 use crate::pairing::PairingFailure;
 use crate::session::{BoardSettings, BoardSlots, TransferMemory};
 use crate::settings::{Settings, SettingsError};
-use crate::slots::{Pause, Transfer};
+use crate::slots::{Pause, SlotChange, Transfer};
 use crate::tls::error::HandshakeError;
 #[cfg(feature = "wifi")]
 use crate::wifi::{Station, Wifi};
@@ -322,12 +322,12 @@ impl<'a, B: Board> Control<'a, B> {
 
     /// Forgets the committed folder, and any folder that the [`JournalError`](crate::slots::JournalError) may hide.
     pub async fn forget(&self) -> Result<(), ChangeError> {
-        self.change(async { self.slots.forget().await.map_err(|_| ChangeError::Flash) }).await
+        self.change_slots(SlotChange::Forget).await
     }
 
     /// Forgets when the newest folder of each sender was created, so that each sender may send an older one.
     pub async fn reset_guard(&self) -> Result<(), ChangeError> {
-        self.change(async { self.slots.reset_guard().await.map_err(|_| ChangeError::Flash) }).await
+        self.change_slots(SlotChange::ResetGuard).await
     }
 
     /// Opens pairing for two minutes: [`Notice::Pairing`] announces each code.
@@ -381,8 +381,11 @@ impl<'a, B: Board> Control<'a, B> {
         let stored = settings.untrust(&identity.senders, &sender).await;
         self.state.end_session(&sender).await;
         // Behind the session of another sender this does not wait. Pairing forgets the transfer at the latest.
-        let abandoned = self.unless_busy(self.slots.abandon(&sender)).await.unwrap_or(Ok(()));
-        stored.and(abandoned.map_err(|_| SettingsError::Flash)).map_err(UntrustError::Settings)
+        let abandoned = match self.change_slots(SlotChange::Abandon(&sender)).await {
+            Err(ChangeError::Flash) => Err(SettingsError::Flash),
+            Ok(()) | Err(ChangeError::Busy) => Ok(()),
+        };
+        stored.and(abandoned).map_err(UntrustError::Settings)
     }
 
     /// What the board requires of senders at present. `None` if it cannot receive.
@@ -478,12 +481,10 @@ impl<'a, B: Board> Control<'a, B> {
         Some(IdleMemory { memory, _pause: pause })
     }
 
-    /// Runs a change of the slots, unless a session uses them.
-    async fn change(&self, change: impl Future<Output = Result<(), ChangeError>>) -> Result<(), ChangeError> {
-        match self.unless_busy(self.slots.idle()).await {
-            Some(()) => change.await,
-            None => Err(ChangeError::Busy),
-        }
+    /// Changes the slots, unless a session uses them.
+    pub(crate) async fn change_slots(&self, change: SlotChange<'_>) -> Result<(), ChangeError> {
+        self.unless_busy(self.slots.idle()).await.ok_or(ChangeError::Busy)?;
+        self.slots.change(change).await.map_err(|_| ChangeError::Flash)
     }
 
     /// Waits for what a session uses, or returns `None`. A session that is over still uses it until its sender has

@@ -344,7 +344,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         state.origin = state.origin.or_else(|| identity.map(origin));
         let senders = identity.map(|identity| &identity.senders);
         let Some((live, head)) = self.find(state).await? else {
-            return if identity.is_some() { self.begin(state, senders).await } else { Ok(()) };
+            return if identity.is_some() { self.store(state, senders).await } else { Ok(()) };
         };
         let is_reset = head.flags & RESET != 0;
         let unread = if is_reset { SettingsError::Reset } else { SettingsError::Unreadable };
@@ -392,13 +392,6 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         Ok(())
     }
 
-    /// Begins settings where no copy counts. In the first sector, because the list of the identity would count again if
-    /// the second one became blank first.
-    async fn begin(&self, state: &mut State, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
-        self.write(state, 0, senders).await?;
-        self.finish_erasure(state, 0).await
-    }
-
     /// Stores the settings after a change.
     async fn commit(&self, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
         let mut state = self.state.lock().await;
@@ -412,10 +405,23 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             }
             Some(_) => self.check_changeable()?,
         }
-        self.store(&mut state, senders).await
+        let was_lost = state.live.is_none() && state.origin.is_some() && !state.is_foreign;
+        if was_lost {
+            if state.flags == OWN {
+                // The secret was read a moment ago, so a later start may read it again.
+                return Err(self.known().error.unwrap_or(SettingsError::Unreadable));
+            }
+            state.sequence = state.sequence.saturating_add(SKIPPED);
+        }
+        let stored = self.store(&mut state, senders).await;
+        if was_lost && stored.is_ok() {
+            self.update(|known| known.error = known.error.filter(|_| known.is_over));
+        }
+        stored
     }
 
-    /// Stores the settings as a new copy, and erases the copy before.
+    /// Stores the settings as a new copy, and erases the copy before. Where no copy counts, the new one is written to the first
+    /// sector, because the list of the identity would count again if the second one became blank first.
     async fn store(&self, state: &mut State, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
         if state.origin.is_none() {
             return Err(SettingsError::NotMounted);
@@ -423,26 +429,19 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         if state.is_foreign {
             return Err(SettingsError::OtherVersion);
         }
-        let Some(live) = state.live else {
-            if state.flags == OWN {
-                // The secret was read a moment ago, so a later start may read it again.
-                return Err(self.known().error.unwrap_or(SettingsError::Unreadable));
-            }
-            state.sequence = state.sequence.saturating_add(SKIPPED);
-            self.begin(state, senders).await?;
-            self.update(|known| known.error = known.error.filter(|_| known.is_over));
-            return Ok(());
-        };
-        if !state.is_settled {
+        if let (Some(live), false) = (state.live, state.is_settled) {
             self.finish(state, live).await?;
         }
+        let (before, sector) = (state.live, state.live.map_or(0, |live| 1 - live));
         state.is_settled = false;
-        if let Err(error) = self.write(state, 1 - live, senders).await {
-            // The copy before still counts. Its successor must not be completed by a later boot.
-            state.is_settled = self.sectors.clear(1 - live).await.is_ok();
+        if let Err(error) = self.write(state, sector, senders).await {
+            if before.is_some() {
+                // The copy before still counts. Its successor must not be completed by a later boot.
+                state.is_settled = self.sectors.clear(sector).await.is_ok();
+            }
             return Err(error);
         }
-        self.finish_erasure(state, 1 - live).await
+        self.finish_erasure(state, sector).await
     }
 
     /// Writes a copy to `sector`, and makes it count. Before the first mount there is nothing to write.

@@ -16,7 +16,7 @@ use crate::board::{Board, Load, Stack};
 use crate::identity::{KeyPolicy, Policy};
 use crate::operator::{Change, ChangeError, PairError, UntrustError};
 use crate::settings::SettingsError;
-use crate::slots::{Folder, Listed, ReadError, Verdict};
+use crate::slots::{Folder, Listed, ReadError, SlotChange, Verdict};
 
 /// The most bytes of a file that `show` prints.
 const SHOWN: u32 = 4 << 10;
@@ -124,14 +124,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             Command::List => own_frame(pin!(self.list())).await,
             Command::Verify => own_frame(pin!(self.verify())).await,
             Command::Show(path) if !path.is_empty() => own_frame(pin!(self.show_file(path))).await,
-            Command::Forget { sure: true } => {
-                let done = self.control.forget().await;
-                self.compose_change(done, "The folder is forgotten.")
-            }
-            Command::ResetGuard => {
-                let done = self.control.reset_guard().await;
-                self.compose_change(done, "Each sender may send an older folder now.")
-            }
+            Command::Forget { sure: true } => own_frame(pin!(self.change_slots(SlotChange::Forget))).await,
+            Command::ResetGuard => own_frame(pin!(self.change_slots(SlotChange::ResetGuard))).await,
             Command::FactoryReset { sure: true } => own_frame(pin!(self.change(Change::Reset))).await,
             Command::Policy(words) if !words.is_empty() => {
                 match self.control.policy().and_then(|policy| changed(policy, words)) {
@@ -421,12 +415,14 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         text::change_error(error)
     }
 
-    fn compose_change(&mut self, done: Result<(), ChangeError>, success: &'static str) -> Answer {
-        self.compose(match done {
-            Ok(()) => success,
-            Err(ChangeError::Busy) => BUSY,
-            Err(ChangeError::Flash) => "The flash failed.",
-        })
+    async fn change_slots(&mut self, change: SlotChange<'_>) -> Answer {
+        let text = match (self.control.change_slots(change).await, change) {
+            (Ok(()), SlotChange::Forget) => "The folder is forgotten.",
+            (Ok(()), _) => "Each sender may send an older folder now.",
+            (Err(ChangeError::Busy), _) => BUSY,
+            (Err(ChangeError::Flash), _) => "The flash failed.",
+        };
+        self.compose(text)
     }
 
     fn compose_no_folder(&mut self) -> Answer {

@@ -73,10 +73,7 @@ impl<M: RawMutex, F: NorFlash> Settings<'_, M, F> {
         let pending = found.map_or(0, |(_, head)| head.flags & RESET);
         (state.origin, state.flags) = (Some(**secret), OWN | pending);
         state.live = found.map(|(live, _)| live);
-        let stored = match state.live {
-            None => self.begin(state, None).await,
-            Some(_) => self.store(state, None).await,
-        };
+        let stored = self.store(state, None).await;
         // If this failed, the settings still belong to no identity, and nothing may be stored as the secret of one.
         (state.origin, state.flags) = (None, 0);
         stored

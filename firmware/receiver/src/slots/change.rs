@@ -80,40 +80,41 @@ pub(super) async fn revert<M: RawMutex, F: NorFlash>(
     Ok(())
 }
 
-/// Forgets the committed folder.
-pub(super) async fn forget<M: RawMutex, F: NorFlash>(
+/// A change that only takes a record in the journal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SlotChange<'c> {
+    /// Forgets the committed folder.
+    Forget,
+    /// Forgets the creation times of the senders' newest archives.
+    ResetGuard,
+    /// Forgets the transfer of this sender that could be resumed.
+    Abandon(&'c CertificateHash),
+}
+
+/// Makes a change.
+pub(super) async fn make<M: RawMutex, F: NorFlash>(
     slots: &Slots<'_, M, F>,
     journal: &mut Journal,
+    change: SlotChange<'_>,
 ) -> Result<(), StoreError> {
     let is_forgotten = journal.is_usable() && journal.committed().is_none();
-    if !is_forgotten || !journal.is_acknowledged() {
-        journal.forget(&slots.area).await?;
+    let (record, error) = match change {
+        SlotChange::Forget if is_forgotten && journal.is_acknowledged() => return Ok(()),
+        SlotChange::Forget => journal.begin_to_forget(),
+        SlotChange::ResetGuard => (Record::Clear, None),
+        SlotChange::Abandon(sender) => match journal.state().begun {
+            Some((begun, _)) if begun.sender == *sender => (Record::Abandon, None),
+            _ => return Ok(()),
+        },
+    };
+    if let Err(fault) = journal.append(&slots.area, &record).await {
+        journal.restore_error(error);
+        return Err(fault.into());
+    }
+    if let SlotChange::Forget = change {
         slots.show(None, None);
-        journal.acknowledge(&slots.area).await;
     }
-    Ok(())
-}
-
-/// Forgets the creation times of the senders' newest archives.
-pub(super) async fn reset_guard<M: RawMutex, F: NorFlash>(
-    slots: &Slots<'_, M, F>,
-    journal: &mut Journal,
-) -> Result<(), StoreError> {
-    journal.append(&slots.area, &Record::Clear).await?;
     journal.acknowledge(&slots.area).await;
-    Ok(())
-}
-
-/// Forgets the transfer of this sender that could be resumed.
-pub(super) async fn abandon<M: RawMutex, F: NorFlash>(
-    slots: &Slots<'_, M, F>,
-    journal: &mut Journal,
-    sender: &CertificateHash,
-) -> Result<(), StoreError> {
-    if journal.state().begun.is_some_and(|(begun, _)| begun.sender == *sender) {
-        journal.append(&slots.area, &Record::Abandon).await?;
-        journal.acknowledge(&slots.area).await;
-    }
     Ok(())
 }
 

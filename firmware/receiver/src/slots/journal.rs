@@ -170,9 +170,10 @@ impl Journal {
         }
     }
 
-    /// Forgets the committed folder, and whatever the journal error may hide. Once this returns `Ok`, the folder is gone;
+    /// Begins to forget the committed folder, and whatever the journal error may hide. Returns the record to append, and
+    /// the error for [`restore_error`](Self::restore_error) if that fails. Once the record is appended, the folder is gone;
     /// [`acknowledge`](Self::acknowledge) then makes sure that every later boot finds it so.
-    pub(super) async fn forget<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
+    pub(super) fn begin_to_forget(&mut self) -> (Record, Option<JournalError>) {
         let error = self.error.take();
         if error.is_some() {
             // Unread records may be newer than the ones that were read, so no folder moves to the other block. No slot
@@ -180,11 +181,12 @@ impl Journal {
             self.state.forget();
             self.block.get_or_insert(1);
         }
-        let forgotten = self.append(area, &Record::Forget { generation: self.state.generation }).await;
-        if forgotten.is_err() {
-            self.error = error;
-        }
-        forgotten
+        (Record::Forget { generation: self.state.generation }, error)
+    }
+
+    /// Restores the error before [`begin_to_forget`](Self::begin_to_forget).
+    pub(super) fn restore_error(&mut self, error: Option<JournalError>) {
+        self.error = self.error.or(error);
     }
 
     /// **Never appends to a block that was live before this boot**, because its last record and the space after it may

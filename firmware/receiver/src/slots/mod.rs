@@ -81,6 +81,7 @@ pub use waft_core::path::RelPath;
 pub use waft_core::session::{Offered, Receipt, Store, StoreError};
 
 pub use area::{ERASE_MAX, ERASE_MIN, LayoutError, Slot};
+pub(crate) use change::SlotChange;
 pub use change::{Pause, RevertError};
 pub use folder::{Entries, File, Folder, Listed, ReadError, Verdict, Verification};
 pub use review::{AcceptAll, Rejection, Review};
@@ -193,18 +194,23 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     /// Forgets the committed folder, and any folder that the journal error may hide. Current readers of the folder may
     /// continue. Waits while a session uses the slots. Fails if the slots are not mounted yet.
     pub async fn forget(&self) -> Result<(), StoreError> {
-        change::forget(self, &mut *self.lock_journal().await).await
+        self.change(SlotChange::Forget).await
     }
 
     /// Forgets the creation times of the senders' newest archives, so that each sender may send an older one. Waits
     /// while a session uses the slots. Fails if the slots are not mounted yet.
     pub async fn reset_guard(&self) -> Result<(), StoreError> {
-        change::reset_guard(self, &mut *self.lock_journal().await).await
+        self.change(SlotChange::ResetGuard).await
     }
 
     /// Forgets the interrupted transfer of this sender, so that it cannot be resumed. Waits while a session uses the slots.
     pub async fn abandon(&self, sender: &CertificateHash) -> Result<(), StoreError> {
-        change::abandon(self, &mut *self.lock_journal().await, sender).await
+        self.change(SlotChange::Abandon(sender)).await
+    }
+
+    /// Makes a change. Waits while a session uses the slots.
+    pub(crate) async fn change(&self, change: SlotChange<'_>) -> Result<(), StoreError> {
+        change::make(self, &mut *self.lock_journal().await, change).await
     }
 
     /// Erases the whole region: every folder, and the journal. Only before [`mount`](Self::mount), when nothing else uses

@@ -15,7 +15,7 @@ use super::record::{CELL, Committed, Record, Sizes, Stamp};
 use super::review::{AcceptAll, Rejection, Review};
 use super::stage::Stage;
 use super::transfer::Transfer;
-use super::{RevertError, Slots, change, check};
+use super::{RevertError, SlotChange, Slots, change, check};
 
 /// The shortest buffer, in bytes. A longer one, up to an erase block, needs fewer calls of the flash driver.
 pub const BUFFER_MIN: usize = 2 * CELL;
@@ -79,12 +79,12 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
 
     /// Does what [`Slots::reset_guard`] does.
     pub async fn reset_guard(&mut self) -> Result<(), StoreError> {
-        change::reset_guard(self.slots, &mut self.journal).await
+        change::make(self.slots, &mut self.journal, SlotChange::ResetGuard).await
     }
 
     /// Does what [`Slots::forget`] does.
     pub async fn forget(&mut self) -> Result<(), StoreError> {
-        change::forget(self.slots, &mut self.journal).await
+        change::make(self.slots, &mut self.journal, SlotChange::Forget).await
     }
 
     /// Does what [`Slots::revert`] does.
