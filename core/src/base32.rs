@@ -26,7 +26,7 @@ pub(crate) fn character(bits: u8) -> u8 {
 
 /// Whether this is a character of the alphabet, in its upper case.
 pub(crate) fn is_character(byte: u8) -> bool {
-    ALPHABET.contains(&byte)
+    matches!(byte, b'0'..=b'9' | b'A'..=b'H' | b'J' | b'K' | b'M' | b'N' | b'P'..=b'T' | b'V'..=b'Z')
 }
 
 /// The character of the alphabet that was typed, in either case: I and L stand for 1, and O for 0. `None` for all other
@@ -58,6 +58,13 @@ mod tests {
     use std::string::ToString;
 
     use super::*;
+
+    #[test]
+    fn the_characters_are_those_of_the_alphabet() {
+        for byte in 0..=255 {
+            assert_eq!(is_character(byte), ALPHABET.contains(&byte), "{byte}");
+        }
+    }
 
     #[test]
     fn every_character_parses_in_both_cases() {

@@ -32,8 +32,12 @@ impl<'a> RelPath<'a> {
         if path.chars().any(char::is_control) {
             return Err(PathError::Control);
         }
-        path.split('/').try_for_each(check_component)?;
-        if path.split('/').count() > DEPTH_MAX {
+        let mut depth = 0;
+        for component in path.as_bytes().split(is_separator) {
+            check_component(component)?;
+            depth += 1;
+        }
+        if depth > DEPTH_MAX {
             return Err(PathError::TooDeep);
         }
         Ok(Self(path))
@@ -67,7 +71,9 @@ impl<'a> RelPath<'a> {
 
 impl Ord for RelPath<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.components().cmp(other.components())
+        // Component by component: a separator comes before every other byte, and a path has no byte 0.
+        let order = |byte: u8| if byte == b'/' { 0 } else { byte };
+        self.0.bytes().map(order).cmp(other.0.bytes().map(order))
     }
 }
 
@@ -207,14 +213,23 @@ impl core::error::Error for PathError {}
 /// Displays untrusted text, and replaces every character that could move, hide or reorder text on a terminal by
 /// `\u{..}`: controls, bidirectional marks, zero-width characters, line separators, byte order marks, tags.
 pub fn escape(text: &str) -> impl fmt::Display {
-    Escaped(text)
+    Escaped { text, keeps_tabs: false }
 }
 
-struct Escaped<'a>(&'a str);
+/// Does what [`escape`] does, but keeps tabs.
+pub fn escape_except_tabs(text: &str) -> impl fmt::Display {
+    Escaped { text, keeps_tabs: true }
+}
+
+struct Escaped<'a> {
+    text: &'a str,
+    keeps_tabs: bool,
+}
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|character| match is_unsafe_to_display(character) {
+        let is_kept = |character| self.keeps_tabs && character == '\t';
+        self.text.chars().try_for_each(|character| match is_unsafe_to_display(character) && !is_kept(character) {
             true => write!(f, "{}", character.escape_unicode()),
             false => f.write_char(character),
         })
@@ -229,10 +244,14 @@ pub(crate) fn is_unsafe_to_display(character: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-fn check_component(component: &str) -> Result<(), PathError> {
+fn is_separator(byte: &u8) -> bool {
+    *byte == b'/'
+}
+
+fn check_component(component: &[u8]) -> Result<(), PathError> {
     match component {
-        "" => Err(PathError::EmptyComponent),
-        "." | ".." => Err(PathError::Dots),
+        b"" => Err(PathError::EmptyComponent),
+        b"." | b".." => Err(PathError::Dots),
         _ if component.len() > COMPONENT_MAX => Err(PathError::ComponentTooLong),
         _ => Ok(()),
     }
@@ -242,11 +261,27 @@ fn check_component(component: &str) -> Result<(), PathError> {
 mod tests {
     use std::format;
     use std::string::{String, ToString};
+    use std::vec::Vec;
 
     use super::*;
 
     fn path(text: &str) -> RelPath<'_> {
         RelPath::new(text).expect("a legal path")
+    }
+
+    #[test]
+    fn paths_are_ordered_component_by_component() {
+        let parts = ["a", "b", "a!", "a0", "aé", "-", "a b"];
+        let mut paths = Vec::from(parts.map(String::from));
+        for one in parts {
+            paths.extend(parts.map(|other| format!("{one}/{other}")));
+            paths.extend(parts.map(|other| format!("{one}/{other}/{one}")));
+        }
+        for one in paths.iter().map(|text| path(text)) {
+            for other in paths.iter().map(|text| path(text)) {
+                assert_eq!(one.cmp(&other), one.components().cmp(other.components()), "{one} {other}");
+            }
+        }
     }
 
     #[test]

@@ -255,7 +255,7 @@ pub enum IdentityError {
 }
 
 pub(crate) fn is_name(name: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     !name.is_empty() && !name.starts_with(['-', '.']) && name.bytes().all(is_allowed)
 }
 

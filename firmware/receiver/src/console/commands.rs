@@ -58,7 +58,7 @@ pub(super) enum Command<'l> {
 
 impl<'l> Command<'l> {
     pub(super) fn parse(line: &'l str) -> Option<Self> {
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let (word, rest) = line.split_at(line.bytes().position(|byte| byte == b' ').unwrap_or(line.len()));
         Some(match (word, rest.trim_ascii()) {
             ("help" | "?", "") => Self::Help,
             ("status", "") => Self::Status,

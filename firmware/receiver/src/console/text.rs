@@ -4,7 +4,7 @@ use core::fmt;
 
 use waft_core::code::KeyError;
 use waft_core::pairing::PairingError;
-use waft_core::path::escape;
+use waft_core::path::escape_except_tabs;
 use waft_core::session::{Misbehaviour, SessionError};
 use waft_core::wire::message::{Cancel, Limit, Refusal};
 
@@ -111,10 +111,7 @@ pub(super) struct Untrusted<'a>(pub(super) &'a [u8]);
 impl fmt::Display for Untrusted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
-            for (index, part) in chunk.valid().split('\t').enumerate() {
-                f.write_str(if index > 0 { "\t" } else { "" })?;
-                escape(part).fmt(f)?;
-            }
+            escape_except_tabs(chunk.valid()).fmt(f)?;
             chunk.invalid().escape_ascii().fmt(f)?;
         }
         Ok(())

@@ -33,13 +33,8 @@ const MAGIC: [u8; 8] = *b"WAFTSETT";
 const VERSION: u8 = 2;
 /// The version before. Its copies have neither a policy nor flags: both bytes are 0.
 const FIRST_VERSION: u8 = 1;
-/// The version of a copy with a network.
-#[cfg(feature = "wifi")]
+/// The version of a copy with a network. Boards without Wi-Fi do not read it.
 const NETWORK_VERSION: u8 = 3;
-#[cfg(feature = "wifi")]
-const VERSIONS: [u8; 3] = [FIRST_VERSION, VERSION, NETWORK_VERSION];
-#[cfg(not(feature = "wifi"))]
-const VERSIONS: [u8; 2] = [FIRST_VERSION, VERSION];
 /// The length of the prefix that is the same in all versions. A CRC-32 follows it.
 const PREFIX: usize = 12;
 /// The length of the head without its CRC-32.
@@ -103,8 +98,10 @@ impl First {
         if prefix[..8] != MAGIC || crc != crc32(prefix).to_be_bytes() {
             return Self::Damaged;
         }
-        if !VERSIONS.contains(&prefix[8]) {
-            return Self::OtherVersion;
+        match prefix[8] {
+            FIRST_VERSION | VERSION => {}
+            NETWORK_VERSION if cfg!(feature = "wifi") => {}
+            _ => return Self::OtherVersion,
         }
         let word = |at: usize| u32::from_be_bytes(array::from_fn(|index| cell[at + index]));
         let [senders, policy, flags] = [cell[PREFIX + 8], cell[PREFIX + 9], cell[PREFIX + 10]];

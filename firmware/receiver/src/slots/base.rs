@@ -263,8 +263,8 @@ async fn compare<M: RawMutex, F: NorFlash>(
             archives.read(entry.slot, entry.path + u32::from(at), &mut piece[..length]).await?;
         }
         // A separator comes before every other byte of a path.
-        let [new, base] = pieces.map(|piece| piece.map(|byte| if byte == b'/' { 0 } else { byte }));
-        match new[..length].cmp(&base[..length]) {
+        pieces.as_flattened_mut().iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = 0);
+        match pieces[0][..length].cmp(&pieces[1][..length]) {
             Ordering::Equal => at += length as u16,
             order => return Ok(order),
         }

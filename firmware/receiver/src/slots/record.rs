@@ -42,8 +42,8 @@ const CHECKSUM: usize = 6;
 const MAGIC: &[u8; 8] = b"WAFTSLOT";
 const VOID: &[u8; 8] = b"WAFTVOID";
 const VERSION: u8 = 2;
-/// The versions that this code reads.
-const VERSIONS: [u8; 2] = [1, VERSION];
+/// The version before, which this code reads as well.
+const FIRST_VERSION: u8 = 1;
 /// The version of the mark in a slot.
 const VOID_VERSION: u8 = 1;
 
@@ -240,7 +240,7 @@ impl Head {
     fn fields(layout: &Layout, body: &[u8]) -> Option<Self> {
         let mut fields = Reader(body);
         let [version] = fields.take()?;
-        let same = VERSIONS.contains(&version);
+        let same = matches!(version, FIRST_VERSION | VERSION);
         let same = same & (fields.u32()? == layout.block()) & (fields.u32()? == layout.slot());
         let (sequence, [snapshot, before]) = (fields.u32()?, [fields.take()?, fields.take()?].map(u16::from_be_bytes));
         same.then_some(Self { sequence, snapshot, before })
