@@ -14,16 +14,18 @@ use embassy_sync::mutex::{Mutex, MutexGuard};
 use super::SharedState;
 
 /// Waits until no other task uses `value`. Cancel-safe.
-pub(super) async fn lock<'a, M: RawMutex, T>(value: &'a Mutex<M, T>, shared: &'a SharedState<M>) -> Guard<'a, M, T> {
-    let value = poll_fn(|context| match value.try_lock() {
-        Ok(value) => Poll::Ready(value),
-        Err(_) => {
+pub(super) fn lock<'a, M: RawMutex, T>(
+    value: &'a Mutex<M, T>,
+    shared: &'a SharedState<M>,
+) -> impl Future<Output = Guard<'a, M, T>> {
+    poll_fn(move |context| {
+        let locked = value.try_lock().or_else(|_| {
             shared.lock(|shared| shared.borrow_mut().waiting.register(context.waker()));
             // An interrupt may have unlocked the value before the waker was registered.
-            value.try_lock().map_or(Poll::Pending, Poll::Ready)
-        }
-    });
-    Guard { value: value.await, _wake: WakeOnDrop(shared) }
+            value.try_lock()
+        });
+        locked.map_or(Poll::Pending, |value| Poll::Ready(Guard { value, _wake: WakeOnDrop(shared) }))
+    })
 }
 
 /// Access to a locked value. Dropping it unlocks the value.

@@ -235,8 +235,8 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     }
 
     /// Waits until nothing else writes to the slots. A session does so until it ends.
-    async fn lock_journal(&self) -> Guard<'_, M, Journal> {
-        lock::lock(&self.journal, &self.shared).await
+    fn lock_journal(&self) -> impl Future<Output = Guard<'_, M, Journal>> {
+        lock::lock(&self.journal, &self.shared)
     }
 
     /// Waits until no session uses the slots.
