@@ -6,6 +6,7 @@
 
 mod driver;
 
+use core::fmt;
 use core::future::{Future, poll_fn};
 use core::marker::PhantomData;
 use core::net::{IpAddr, SocketAddrV4};
@@ -103,6 +104,17 @@ impl<M: RawMutex, F: NorFlash, R: CryptoRngCore> Board for EmbassyBoard<M, F, R>
     type Cipher = ChaChaCipher;
 }
 
+/// An address at which a board listens. Displayed without padding, which takes half a kibibyte of flash otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint(pub SocketAddrV4);
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, second, third, fourth] = self.0.ip().octets();
+        write!(f, "{first}.{second}.{third}.{fourth}:{}", self.0.port())
+    }
+}
+
 /// A TCP socket that serves one connection after another on one port.
 pub struct TcpPort<'a> {
     stack: Stack<'a>,
@@ -156,9 +168,9 @@ impl<'a> TcpPort<'a> {
 
     /// The address at which senders reach the board.
     #[inline(never)]
-    fn address(&self) -> Option<SocketAddrV4> {
+    fn address(&self) -> Option<Endpoint> {
         let config = self.stack.config_v4().filter(|_| self.stack.is_link_up())?;
-        Some(SocketAddrV4::new(config.address.address(), self.port))
+        Some(Endpoint(SocketAddrV4::new(config.address.address(), self.port)))
     }
 
     /// Reads and discards until the peer closes its side, so that a peer that is still writing gets to read our data.
@@ -198,9 +210,9 @@ impl Tcp for TcpPort<'_> {
 }
 
 impl Socket for TcpPort<'_> {
-    type Address = SocketAddrV4;
+    type Address = Endpoint;
 
-    async fn listen(&mut self, known: Option<SocketAddrV4>) -> ListenEvent<SocketAddrV4> {
+    async fn listen(&mut self, known: Option<Endpoint>) -> ListenEvent<Endpoint> {
         if self.socket.state() == State::Closed {
             // The reset of the previous connection may still have to be sent.
             let _ = with_timeout(RESET_TIMEOUT, self.socket.flush()).await;
