@@ -4,13 +4,13 @@
 //! agreement after the ServerHello, the check of a signature after the first encrypted record, and a signature before
 //! the answer to that record.
 
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use embassy_net::tcp::Error;
 use embedded_io_async::{ErrorType, Read, Write};
 use waft_receiver::board::{ListenEvent, Socket};
-use waft_receiver::embassy::TcpPort;
+use waft_receiver::embassy::{Endpoint, TcpPort};
 use waft_receiver::tls::guard::Tcp;
 
 use crate::clock::work;
@@ -94,9 +94,9 @@ impl Tcp for Chip {
 }
 
 impl Socket for Chip {
-    type Address = SocketAddrV4;
+    type Address = Endpoint;
 
-    async fn listen(&mut self, known: Option<SocketAddrV4>) -> ListenEvent<SocketAddrV4> {
+    async fn listen(&mut self, known: Option<Endpoint>) -> ListenEvent<Endpoint> {
         self.next = Step::ClientHello;
         self.tcp.listen(known).await
     }
