@@ -50,7 +50,7 @@ pub(super) struct Conversation<'a, 'b, L, C> {
     buffer: &'b mut Buffer,
     /// When the whole attempt has to be over.
     deadline: u64,
-    /// The length of the payload that was received last into the first part of the buffer.
+    /// The length of the payload that was received last, in either part of the buffer.
     received: usize,
     /// Whether the peer has sent `Failed`. No further message is sent to it then.
     has_peer_failed: bool,
@@ -63,14 +63,15 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
         Self { channel, buffer, deadline, received: 0, has_peer_failed: false }
     }
 
-    /// Has the attempt end in this time at the latest, and returns its deadline before.
-    pub(super) fn limit(&mut self, milliseconds: u64) -> u64 {
+    /// Moves the deadline of the attempt to at most this many milliseconds from now. Returns the deadline before, for
+    /// [`set_deadline`](Self::set_deadline).
+    pub(super) fn shorten_deadline(&mut self, milliseconds: u64) -> u64 {
         let deadline = self.deadline;
         self.deadline = deadline.min(self.channel.after(milliseconds));
         deadline
     }
 
-    /// Has the attempt end at this time at the latest.
+    /// Sets when the attempt has to be over.
     pub(super) fn set_deadline(&mut self, deadline: u64) {
         self.deadline = deadline;
     }
@@ -117,7 +118,7 @@ impl<'a, 'b, L: Link, C: Clock> Conversation<'a, 'b, L, C> {
         self.message()
     }
 
-    /// The payload that was received last.
+    /// The payload that [`receive`](Self::receive) received last. Not after [`receive_last`](Self::receive_last).
     pub(super) fn payload(&self) -> &[u8] {
         &self.buffer.incoming[..self.received]
     }

@@ -20,7 +20,7 @@ use crate::session::{Clock, Link, Misbehaviour};
 use crate::wire::message::Encapsulation;
 use crate::wire::preface::VERSION;
 
-/// An attempt of a dialer, whose share has arrived. It ends with [`pair`](Self::pair) or [`decline`](Self::decline).
+/// An attempt of a dialer, whose share has arrived. It ends with [`pair`](Self::pair).
 ///
 /// Every future of it may be dropped at any await. The connection has to be closed then, the code is spent, and the
 /// dialer may have paired.
@@ -95,7 +95,7 @@ impl<'a, 'b, L: Link, C: Clock> Incoming<'a, 'b, L, C> {
             Keys::derive(&session_key.map_err(|_| PairingError::Share)?, sid)
         };
         // The dialer's tag first: only who has the code gets a tag of this side, with which a guess could be checked.
-        let deadline = conversation.limit(PAIRING_CONFIRM_MS);
+        let deadline = conversation.shorten_deadline(PAIRING_CONFIRM_MS);
         let PairingMessage::Confirm { tag } = conversation.receive().await? else { return unexpected() };
         conversation.set_deadline(deadline);
         if !keys.dialer_confirm.matches(&tag) {

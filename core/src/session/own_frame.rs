@@ -7,7 +7,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-/// Polls a future in a stack frame that exists only while the future is polled. The caller pins the future, so that it
+/// Returns a future that polls this one in a stack frame that exists only meanwhile. The caller pins the future, so that it
 /// is not moved.
 pub fn own_frame<F: Future>(future: Pin<&mut F>) -> OwnFrame<'_, F> {
     OwnFrame(future)

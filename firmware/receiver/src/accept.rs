@@ -23,7 +23,7 @@ use waft_core::limits::{PREFACE_MS, YIELD_MAX_MS, YIELD_MS};
 use waft_core::session::Clock;
 use waft_core::wire::preface::{ClearRefusal, LEN, Purpose};
 
-use crate::board::{ListenEvent, Socket};
+use crate::board::{ListenEvent, Socket, Watch};
 use crate::budget::{Budget, Source};
 use crate::operator::{Notice, OperatorState};
 
@@ -184,8 +184,13 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
     async fn advance(&mut self, patience: u64) {
         let patience = self.make_room().min(patience);
         self.connections[N - 1].refuse_waiting(ClearRefusal::Busy).await;
-        let (clock, state, address, count) = (self.clock, self.state, self.address, &self.count);
-        let steps = self.connections.each_mut().map(|connection| connection.step(clock, state, address, count));
+        let (clock, state, count) = (self.clock, self.state, &self.count);
+        // One of the sockets that listen watches the address.
+        let mut address = Some(self.address);
+        let steps = self.connections.each_mut().map(|connection| {
+            let watched = address.take_if(|_| connection.is_listening());
+            connection.step(clock, state, watched, count)
+        });
         let steps = select_array(steps);
         select(steps, clock.sleep_until(clock.now() + patience)).await;
     }
@@ -219,7 +224,7 @@ impl<'a, S: Socket, K: Clock, const N: usize> Backlog<'a, S, K, N> {
                 left => again = again.min(left),
             }
         }
-        if others.iter().any(|it| it.phase == Phase::Listening && it.socket.is_some()) {
+        if others.iter().any(Connection::is_listening) {
             return again;
         }
         let pending = || others.iter().filter(|it| it.socket.is_some());
@@ -307,6 +312,10 @@ impl<'a, S: Socket> Connection<'a, S> {
         matches!(self.phase, Phase::Waiting(_)) && self.socket.is_some()
     }
 
+    fn is_listening(&self) -> bool {
+        self.phase == Phase::Listening && self.socket.is_some()
+    }
+
     fn take(&mut self) -> (&'a mut S, Option<Source>, Purpose) {
         let socket = self.socket.take().expect("one session at a time has a socket, and gives it back");
         let purpose = if let Phase::Waiting(purpose) = self.phase { purpose } else { Purpose::Session };
@@ -340,23 +349,26 @@ impl<'a, S: Socket> Connection<'a, S> {
         &mut self,
         clock: &impl Clock,
         state: &OperatorState,
-        address: &Cell<Option<S::Address>>,
+        address: Option<&Cell<Option<S::Address>>>,
         count: &Cell<u32>,
     ) {
         let Some(socket) = self.socket.as_deref_mut() else { return pending().await };
-
         match &mut self.phase {
-            Phase::Listening => match socket.listen(address.get()).await {
-                ListenEvent::AddressChanged(now) => {
-                    address.set(now);
-                    state.notify(Notice::Address);
+            Phase::Listening => {
+                match socket.listen(address.map_or(Watch::Peers, |known| Watch::Address(known.get()))).await {
+                    ListenEvent::AddressChanged(now) => {
+                        if let Some(known) = address {
+                            known.set(now);
+                        }
+                        state.notify(Notice::Address);
+                    }
+                    ListenEvent::Connecting => {
+                        (self.phase, self.since) = (Phase::Connecting, clock.now());
+                        self.number = count.replace(count.get().wrapping_add(1));
+                        self.source = socket.source().map(Source::of);
+                    }
                 }
-                ListenEvent::Connecting => {
-                    (self.phase, self.since) = (Phase::Connecting, clock.now());
-                    self.number = count.replace(count.get().wrapping_add(1));
-                    self.source = socket.source().map(Source::of);
-                }
-            },
+            }
             Phase::Connecting => match socket.establish().await {
                 true => self.phase = Phase::Preface { received: [0; LEN], count: 0 },
                 false => self.reset(),

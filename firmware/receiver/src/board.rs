@@ -98,12 +98,12 @@ pub struct Stack {
 /// A TCP socket that serves one connection after another on the receiver's port.
 pub trait Socket: Tcp {
     /// The address at which senders reach the board. Code that formats an IPv6 address takes 2 KiB of flash, so a board
-    /// without IPv6 uses `SocketAddrV4`.
+    /// without IPv6 uses [`Endpoint`](crate::embassy::Endpoint).
     type Address: Copy + PartialEq + Display;
 
-    /// Listens until a peer starts to connect, or until the board's address differs from `known`, the address that the
-    /// caller knows. Cancel-safe: if the future is dropped, the socket keeps listening, and the next call continues.
-    async fn listen(&mut self, known: Option<Self::Address>) -> ListenEvent<Self::Address>;
+    /// Listens until a peer starts to connect, or until the board's address differs from the one that is watched. Cancel-safe:
+    /// if the future is dropped, the socket keeps listening, and the next call continues.
+    async fn listen(&mut self, watch: Watch<Self::Address>) -> ListenEvent<Self::Address>;
 
     /// Waits until the TCP handshake of the connection is complete. Returns `false` if the connection failed instead.
     /// Cancel-safe.
@@ -118,6 +118,15 @@ pub trait Socket: Tcp {
 
     /// Resets the connection.
     fn abort(&mut self);
+}
+
+/// What a socket watches while it listens. Of several sockets one watches the address, because each look costs time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch<A> {
+    /// Only whether a peer connects.
+    Peers,
+    /// Also whether the address is still this one, which the caller knows.
+    Address(Option<A>),
 }
 
 /// What ended a call of [`Socket::listen`].

@@ -173,7 +173,9 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
             5 => Some("Type `help` for what can be typed."),
             _ => return None,
         };
-        Some(note.map(|note| self.compose(note)).is_some())
+        let Some(note) = note else { return Some(false) };
+        self.compose(note);
+        Some(true)
     }
 
     /// What the banner of a board that can receive says about the settings.

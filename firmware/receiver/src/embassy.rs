@@ -25,7 +25,7 @@ use waft_core::limits::LINGER_MS;
 use waft_core::sealed::ChaChaCipher;
 use waft_core::session::Clock;
 
-use crate::board::{Board, ListenEvent, Socket};
+use crate::board::{Board, ListenEvent, Socket, Watch};
 use crate::identity::{Address, Network};
 use crate::tls::guard::Tcp;
 use crate::tls::suite::ChaCha20Poly1305Sha256;
@@ -104,7 +104,7 @@ impl<M: RawMutex, F: NorFlash, R: CryptoRngCore> Board for EmbassyBoard<M, F, R>
     type Cipher = ChaChaCipher;
 }
 
-/// An address at which a board listens. Displayed without padding, which takes half a kibibyte of flash otherwise.
+/// An address at which a board listens. It is displayed as it is, whatever width is asked for: padding would take 0.8 KiB of flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint(pub SocketAddrV4);
 
@@ -212,25 +212,29 @@ impl Tcp for TcpPort<'_> {
 impl Socket for TcpPort<'_> {
     type Address = Endpoint;
 
-    async fn listen(&mut self, known: Option<Endpoint>) -> ListenEvent<Endpoint> {
+    async fn listen(&mut self, watch: Watch<Endpoint>) -> ListenEvent<Endpoint> {
         if self.socket.state() == State::Closed {
             // The reset of the previous connection may still have to be sent.
             let _ = with_timeout(RESET_TIMEOUT, self.socket.flush()).await;
             self.start_listening();
         }
         poll_fn(|context| {
-            let address = self.address();
-            if address != known {
-                return Poll::Ready(ListenEvent::AddressChanged(address));
+            if let Watch::Address(known) = watch {
+                let address = self.address();
+                if address != known {
+                    return Poll::Ready(ListenEvent::AddressChanged(address));
+                }
             }
             if self.socket.state() != State::Listen {
                 return Poll::Ready(ListenEvent::Connecting);
             }
             self.register_waker(context);
-            // One of the two futures is pending, and registers our waker for changes of the link and of the address: the
-            // stack has one waker for both. Those that wait for an address would copy it once more.
-            let _ = pin!(self.stack.wait_link_up()).poll(context);
-            let _ = pin!(self.stack.wait_link_down()).poll(context);
+            if let Watch::Address(_) = watch {
+                // One of the two futures is pending, and registers our waker for changes of the link and of the address:
+                // the stack has one waker for both. Those that wait for an address would copy it once more.
+                let _ = pin!(self.stack.wait_link_up()).poll(context);
+                let _ = pin!(self.stack.wait_link_down()).poll(context);
+            }
             Poll::Pending
         })
         .await

@@ -195,7 +195,7 @@ impl<F: NorFlash> Ratchet<F> {
             Some(Live { sector, base, used }) => {
                 // This fails if the sector is full, or the flash does not keep marks in the rest of it.
                 let mark = self.next_mark(sector, used..Self::MARKS, &mut cells[sector]).await;
-                // Otherwise an earlier boot may have been interrupted before CLEARED was complete.
+                // If CLEARED is not complete, an earlier boot may have been interrupted before it was.
                 let is_cleared = cells[sector].get(Self::CLEARED) == Cell::Marked;
                 if let (Ok(mark), true) = (mark, is_cleared) {
                     return Ok(derive(USE, &base.seed, mark, fresh));
@@ -226,6 +226,7 @@ impl<F: NorFlash> Ratchet<F> {
     async fn begin(&mut self, sector: usize, base: &Base, left: Left, cells: &mut Cells) -> Result<u32, SeedError> {
         if !left.is_clean {
             self.erase(sector).await?;
+            // Not read again: if they are not blank, the marks that follow do not read back, and this boot has no seed.
             cells.0.fill(Cell::Blank);
         }
         let bytes = base.encode();

@@ -174,7 +174,7 @@ impl<B: Board, V: Review<B::Mutex, B::Flash>> Sessions<'_, B, V> {
                     Err(failure) => Notice::PairingFailed(failure),
                 }
             }
-            // There was no code.
+            // No code was shown, so the user has nothing to learn.
             Err(PairingError::Declined) => return,
             Err(error) => Notice::PairingFailed(error.into()),
         };

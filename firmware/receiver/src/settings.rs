@@ -405,6 +405,11 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             }
             Some(_) => self.check_changeable()?,
         }
+        self.store_change(&mut state, senders).await
+    }
+
+    /// Stores the settings after a change, also those that were lost.
+    async fn store_change(&self, state: &mut State, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
         let was_lost = state.live.is_none() && state.origin.is_some() && !state.is_foreign;
         if was_lost {
             if state.flags == OWN {
@@ -413,7 +418,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             }
             state.sequence = state.sequence.saturating_add(SKIPPED);
         }
-        let stored = self.store(&mut state, senders).await;
+        let stored = self.store(state, senders).await;
         if was_lost && stored.is_ok() {
             self.update(|known| known.error = known.error.filter(|_| known.is_over));
         }

@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use waft_core::limits::LINGER_MS;
 use waft_core::sealed::SoftCipher;
-use waft_receiver::board::{self, Board, ListenEvent, Startup, StartupError};
+use waft_receiver::board::{self, Board, ListenEvent, Startup, StartupError, Watch};
 use waft_receiver::console::Console;
 use waft_receiver::entropy::{Random, Trng};
 use waft_receiver::identity::{Identity, IdentityError};
@@ -212,8 +212,8 @@ impl Tcp for Socket {
 impl board::Socket for Socket {
     type Address = SocketAddr;
 
-    async fn listen(&mut self, known: Option<SocketAddr>) -> ListenEvent<SocketAddr> {
-        if known != Some(self.port.local) {
+    async fn listen(&mut self, watch: Watch<SocketAddr>) -> ListenEvent<SocketAddr> {
+        if matches!(watch, Watch::Address(known) if known != Some(self.port.local)) {
             return ListenEvent::AddressChanged(Some(self.port.local));
         }
         self.port.open.notify_one();

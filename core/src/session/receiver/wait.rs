@@ -38,7 +38,7 @@ pub(super) async fn wait_for<T, L: Link, C: Clock>(
     work: Pin<&mut impl Future<Output = T>>,
 ) -> Result<First<T>, SessionError> {
     let mut output = None;
-    let work = pin!(Kept { work, output: &mut output });
+    let work = pin!(StoringOutput { work, output: &mut output });
     let first = wait_for_erased(channel, stage, buffer, pin!(interrupted), work).await?;
     Ok(match first {
         First::Done(()) => First::Done(output.expect("work that is done has an output")),
@@ -46,13 +46,13 @@ pub(super) async fn wait_for<T, L: Link, C: Clock>(
     })
 }
 
-/// Work whose output is kept elsewhere, so that it can be type-erased.
-struct Kept<'w, F: Future> {
+/// Work whose output is stored elsewhere, so that the work can be type-erased.
+struct StoringOutput<'w, F: Future> {
     work: Pin<&'w mut F>,
     output: &'w mut Option<F::Output>,
 }
 
-impl<F: Future> Future for Kept<'_, F> {
+impl<F: Future> Future for StoringOutput<'_, F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -61,7 +61,7 @@ impl<F: Future> Future for Kept<'_, F> {
     }
 }
 
-impl<F: Future> Unpin for Kept<'_, F> {}
+impl<F: Future> Unpin for StoringOutput<'_, F> {}
 
 /// Runs `work` to its end, even if the connection fails. Meanwhile this sends keep-alives with `stage`.
 pub(super) async fn finish<T, L: Link, C: Clock>(

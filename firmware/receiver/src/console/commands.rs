@@ -157,7 +157,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         }
     }
 
-    /// Composes a line of the answer to a command that waits for nothing. Most answers have one.
+    /// Composes a line of the answer to a command that waits for nothing, and executes the command at the first line. Most
+    /// answers have one line: the others are those before the arm for an index above 0.
     fn answer_line(&mut self, command: Command<'_>, index: usize) -> Option<bool> {
         match command {
             Command::Help => return self.help_line(index),
@@ -204,7 +205,7 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         Some(true)
     }
 
-    /// Composes the last line of an answer.
+    /// Composes text in the terminal's line, which `put_line` or `put_untrusted` prints.
     pub(super) fn compose(&mut self, text: impl Display) -> Answer {
         self.terminal.compose(format_args!("{text}"));
         Answer::Line

@@ -52,7 +52,8 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
         self.compose(StatusText { status: wifi.status(), ssid: &ssid, now })
     }
 
-    /// Composes the question for the passphrase of a network, or why it could not be stored.
+    /// Asks for the passphrase of a network, and hides the input from now on, unless it could not be stored. Composes the
+    /// question, or why not.
     pub(super) fn ask_passphrase(&mut self, name: &str) -> Answer {
         let ssid = match self.check_network(name) {
             Ok(ssid) => ssid,

@@ -33,7 +33,7 @@ impl<M: RawMutex, F: NorFlash> Settings<'_, M, F> {
         let mut state = self.state.lock().await;
         self.check_changeable()?;
         let before = core::mem::replace(&mut state.network, network);
-        let stored = self.store(&mut state, Some(senders)).await;
+        let stored = self.store_change(&mut state, Some(senders)).await;
         if stored.is_err() {
             state.network = before;
         }

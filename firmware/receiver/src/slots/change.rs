@@ -80,7 +80,7 @@ pub(super) async fn revert<M: RawMutex, F: NorFlash>(
     Ok(())
 }
 
-/// A change that only takes a record in the journal.
+/// A change that needs only one record in the journal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SlotChange<'c> {
     /// Forgets the committed folder.

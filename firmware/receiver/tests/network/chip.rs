@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use embassy_net::tcp::Error;
 use embedded_io_async::{ErrorType, Read, Write};
-use waft_receiver::board::{ListenEvent, Socket};
+use waft_receiver::board::{ListenEvent, Socket, Watch};
 use waft_receiver::embassy::{Endpoint, TcpPort};
 use waft_receiver::tls::guard::Tcp;
 
@@ -96,9 +96,9 @@ impl Tcp for Chip {
 impl Socket for Chip {
     type Address = Endpoint;
 
-    async fn listen(&mut self, known: Option<Endpoint>) -> ListenEvent<Endpoint> {
+    async fn listen(&mut self, watch: Watch<Endpoint>) -> ListenEvent<Endpoint> {
         self.next = Step::ClientHello;
-        self.tcp.listen(known).await
+        self.tcp.listen(watch).await
     }
 
     async fn establish(&mut self) -> bool {

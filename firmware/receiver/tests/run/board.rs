@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use waft_core::session::peers::LockoutSnapshot;
-use waft_receiver::board::{Board, ListenEvent, Socket, StartReason, Startup, StartupError};
+use waft_receiver::board::{Board, ListenEvent, Socket, StartReason, Startup, StartupError, Watch};
 use waft_receiver::console::Console;
 use waft_receiver::entropy::{Random, Trng};
 use waft_receiver::events::{Events, Subscriber};
@@ -103,9 +103,9 @@ impl Tcp for TestSocket {
 impl Socket for TestSocket {
     type Address = SocketAddr;
 
-    async fn listen(&mut self, known: Option<SocketAddr>) -> ListenEvent<SocketAddr> {
+    async fn listen(&mut self, watch: Watch<SocketAddr>) -> ListenEvent<SocketAddr> {
         let address = self.listener.local_addr().ok();
-        if address != known {
+        if matches!(watch, Watch::Address(known) if known != address) {
             return ListenEvent::AddressChanged(address);
         }
         self.stream = Some(self.listener.accept().await.unwrap().0);

@@ -16,7 +16,7 @@ use waft_mps2::drivers::console::Console;
 use waft_mps2::drivers::ethernet;
 use waft_mps2::drivers::executor;
 use waft_mps2::drivers::watchdog::Watchdog;
-use waft_receiver::board::{ListenEvent, Socket};
+use waft_receiver::board::{ListenEvent, Socket, Watch};
 use waft_receiver::embassy::TcpPort;
 
 waft_mps2::tasks!();
@@ -46,11 +46,9 @@ async fn run_commands(console: Console) -> ! {
 
 #[embassy_executor::task]
 async fn count_bytes(mut socket: TcpPort<'static>) -> ! {
-    let (mut buffer, mut address) = ([0; 1024], None);
+    let mut buffer = [0; 1024];
     loop {
-        while let ListenEvent::AddressChanged(to) = socket.listen(address).await {
-            address = to;
-        }
+        let ListenEvent::Connecting = socket.listen(Watch::Peers).await else { continue };
         if !socket.establish().await {
             socket.abort();
             continue;

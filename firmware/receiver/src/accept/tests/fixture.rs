@@ -103,7 +103,7 @@ impl Tcp for TestSocket {
 impl Socket for TestSocket {
     type Address = SocketAddr;
 
-    async fn listen(&mut self, _: Option<SocketAddr>) -> ListenEvent<SocketAddr> {
+    async fn listen(&mut self, _: Watch<SocketAddr>) -> ListenEvent<SocketAddr> {
         self.peer = Some(
             poll_fn(|_| match self.arriving.borrow_mut().pop_front() {
                 Some(peer) => Poll::Ready(peer),

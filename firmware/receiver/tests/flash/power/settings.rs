@@ -100,6 +100,8 @@ impl<const W: usize, const E: usize> Clone for Board<'_, W, E> {
 pub(super) struct Booted {
     pub(super) mounted: Result<String, SettingsError>,
     pub(super) changed: Result<(), SettingsError>,
+    /// Why nobody is trusted, after the change.
+    error: Option<SettingsError>,
 }
 
 impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
@@ -141,7 +143,7 @@ impl<'i, const W: usize, const E: usize> Board<'i, W, E> {
                 Change::Policy(policy) => settings.set_policy(&identity.senders, policy).await,
                 Change::Network(name) => settings.set_network(&identity.senders, name.map(network)).await,
             };
-            Booted { mounted, changed }
+            Booted { mounted, changed, error: settings.error() }
         })
     }
 
@@ -427,15 +429,22 @@ pub(crate) fn failing_flash<const W: usize, const E: usize>(histories: &[History
 #[test]
 fn a_lost_list_trusts_nobody_until_a_user_pairs() {
     let identity = identity();
-    for lost in [0, 1] {
+    for (lost, change, shown) in [
+        (0, Change::Trust('c'), "c"),
+        (1, Change::Trust('c'), "c"),
+        (0, Change::Network(Some('H')), "H"),
+        (1, Change::Network(Some('H')), "H"),
+    ] {
         let history: &[Change] = if lost == 0 { &[Change::None] } else { &[Change::Trust('b')] };
         let mut board = Board::<4, 4096>::new(Level::Bits, &identity, history);
         board.flash.bytes[lost * 4096 + 100] ^= 1;
         let booted = board.boot(Reads::PerRead, None, Change::None, None);
-        assert_eq!(booted.mounted, Err(SettingsError::Lost));
-        let booted = board.boot(Reads::PerRead, None, Change::Trust('c'), None);
-        assert_eq!((booted.mounted, booted.changed), (Err(SettingsError::Lost), Ok(())));
-        assert_eq!(board.boot(Reads::PerRead, None, Change::None, None).mounted, Ok("c".to_owned()));
+        assert_eq!((booted.mounted, booted.error), (Err(SettingsError::Lost), Some(SettingsError::Lost)));
+        let booted = board.boot(Reads::PerRead, None, change, None);
+        assert_eq!((booted.mounted, booted.changed, booted.error), (Err(SettingsError::Lost), Ok(()), None));
+        // Higher than that of the lost copy, should it be read again.
+        assert!(u32::from_be_bytes(board.flash.bytes[16..20].try_into().unwrap()) > 1 << 20);
+        assert_eq!(board.boot(Reads::PerRead, None, Change::None, None).mounted, Ok(shown.to_owned()));
     }
 }
 
