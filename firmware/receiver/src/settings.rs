@@ -405,24 +405,29 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             }
             Some(_) => self.check_changeable()?,
         }
-        self.store_change(&mut state, senders).await
+        let was_lost = self.begin_change(&mut state)?;
+        let stored = self.store(&mut state, senders).await;
+        self.end_change(was_lost && stored.is_ok());
+        stored
     }
 
-    /// Stores the settings after a change, also those that were lost.
-    async fn store_change(&self, state: &mut State, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
-        let was_lost = state.live.is_none() && state.origin.is_some() && !state.is_foreign;
-        if was_lost {
-            if state.flags == OWN {
-                // The secret was read a moment ago, so a later start may read it again.
-                return Err(self.known().error.unwrap_or(SettingsError::Unreadable));
-            }
-            state.sequence = state.sequence.saturating_add(SKIPPED);
+    /// Whether a change begins settings that were lost. Call it before a change is stored, and [`end_change`](Self::end_change) after.
+    fn begin_change(&self, state: &mut State) -> Result<bool, SettingsError> {
+        if state.live.is_some() || state.origin.is_none() || state.is_foreign {
+            return Ok(false);
         }
-        let stored = self.store(state, senders).await;
-        if was_lost && stored.is_ok() {
+        if state.flags == OWN {
+            // The secret was read a moment ago, so a later start may read it again.
+            return Err(self.known().error.unwrap_or(SettingsError::Unreadable));
+        }
+        state.sequence = state.sequence.saturating_add(SKIPPED);
+        Ok(true)
+    }
+
+    fn end_change(&self, was_restored: bool) {
+        if was_restored {
             self.update(|known| known.error = known.error.filter(|_| known.is_over));
         }
-        stored
     }
 
     /// Stores the settings as a new copy, and erases the copy before. Where no copy counts, the new one is written to the first
