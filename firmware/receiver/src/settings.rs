@@ -70,14 +70,13 @@ use embassy_sync::blocking_mutex::Mutex as BlockingMutex;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::NorFlash;
-use sha2::{Digest, Sha256};
 use waft_core::certificate::CertificateHash;
 
 #[cfg(feature = "wifi")]
 use crate::identity::Wifi;
 use crate::identity::{Identity, Policy, TrustedSender, TrustedSenders};
 use crate::slots::Slots;
-use format::{CELL, Cell, ERASED, Head, NewCopy, OWN, POLICY, RESET, SENDER, decode_policy, decode_sender};
+use format::{CELL, Cell, ERASED, Head, NewCopy, OWN, POLICY, RESET, SENDER, decode_policy, decode_sender, origin};
 use sectors::{Fault, Sector, Sectors};
 
 pub use error::SettingsError;
@@ -489,19 +488,4 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         state.is_settled = true;
         Ok(())
     }
-}
-
-/// What identifies an identity and the senders in it.
-fn origin(identity: &Identity) -> Cell {
-    let mut hash = Sha256::new().chain_update(b"waft settings origin").chain_update(identity.certificate_hash().0);
-    let mut index = 0;
-    while let Some(()) = identity.senders.with(index, |sender| {
-        hash.update([sender.name.len() as u8]);
-        hash.update(&sender.name);
-        hash.update(sender.hash.0);
-        hash.update(sender.point);
-    }) {
-        index += 1;
-    }
-    hash.finalize().into()
 }

@@ -100,7 +100,7 @@ impl Drop for Daemon {
 pub(super) struct Browsing {
     daemon: ServiceDaemon,
     results: Receiver<ServiceEvent>,
-    /// The hosts whose missing addresses were asked for. The daemon asks as long as the receiver is there.
+    /// The hosts whose missing addresses are asked for. The daemon asks until the time is over or the receiver is dropped.
     asked: Vec<(String, Receiver<HostnameResolutionEvent>)>,
 }
 
@@ -131,6 +131,11 @@ impl Browsing {
     /// Asks for the IPv4 addresses of a service that has only others so far. An answer that arrived over IPv6 has only
     /// IPv6 addresses, and once it is known, an answer over IPv4 that was not sent yet is not sent any more.
     fn ask_for_ipv4(&mut self, service: &ResolvedService) {
+        // What is found is in the results, too.
+        self.asked.retain(|(_, answers)| {
+            answers.drain();
+            !answers.is_disconnected()
+        });
         let has_ipv4 = service.addresses.iter().any(ScopedIp::is_ipv4);
         if has_ipv4 || self.asked.len() >= ASKED_MAX || self.asked.iter().any(|(host, _)| *host == service.host) {
             return;

@@ -153,6 +153,22 @@ pub(crate) fn device(metadata: &Metadata) -> u64 {
 /// When a file was changed last, or its attributes, by the clock of its file system. No program can set this time.
 pub(crate) type ChangeTime = (i64, i64);
 
+/// What tells an entry of a file system apart from all others there.
+pub(crate) fn inode(metadata: &Metadata) -> u64 {
+    metadata.ino()
+}
+
+/// Whether a file is run as another user or group, or is sticky: bits that [`mode`] leaves out.
+pub(crate) fn has_special_bits(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o7000 != 0
+}
+
+/// Whether the time of the last change is one of its own. Some file systems show the time of the content for it, which
+/// programs can set.
+pub(crate) fn has_change_time(metadata: &Metadata) -> bool {
+    (metadata.ctime(), metadata.ctime_nsec()) != (metadata.mtime(), metadata.mtime_nsec())
+}
+
 /// The time of the last change. `None` if the system does not tell.
 pub(crate) fn changed(metadata: &Metadata) -> Option<ChangeTime> {
     Some((metadata.ctime(), metadata.ctime_nsec()))

@@ -221,6 +221,21 @@ pub(crate) fn is_refused_name(error: &io::Error) -> bool {
 /// When a file was changed last, or its attributes.
 pub(crate) type ChangeTime = u64;
 
+/// Returns 0: the standard library does not tell entries apart.
+pub(crate) fn inode(_metadata: &Metadata) -> u64 {
+    0
+}
+
+/// Returns `false`: there are no such bits.
+pub(crate) fn has_special_bits(_metadata: &Metadata) -> bool {
+    false
+}
+
+/// Returns `false`: the standard library does not tell.
+pub(crate) fn has_change_time(_metadata: &Metadata) -> bool {
+    false
+}
+
 /// The time of the last change. `None`: the standard library does not tell.
 pub(crate) fn changed(_metadata: &Metadata) -> Option<ChangeTime> {
     None

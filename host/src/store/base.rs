@@ -78,6 +78,9 @@ impl Base {
         let StagedManifest { file, length, capabilities, is_merged } = manifest;
         let written = file.metadata().ok().filter(|_| is_merged).map(Metadata::from_just_metadata);
         self.unchanged = written.and_then(|written| Unchanged::since(&written, capabilities.files));
+        if self.unchanged.is_some() && platform::sync_all(&self.target.root).is_err() {
+            self.unchanged = None;
+        }
         let mut files = Vec::new();
         let mut next = 0;
         let _ = self.match_files(file, length, capabilities, |file, listed| {
@@ -91,9 +94,9 @@ impl Base {
         files
     }
 
-    /// Opens the file of an entry that stays in the target, after its content was compared with the digest that is
-    /// returned. `None` if it does not stay.
-    pub(super) fn open_staying(&mut self, entry: u32) -> Option<(File, Digest, Unchanged)> {
+    /// Opens the file of an entry that stays in the target, after its content was compared with its digest. `None` if it does
+    /// not stay.
+    pub(super) fn open_staying(&mut self, entry: u32) -> Option<StayingFile> {
         let unchanged = self.unchanged?;
         let found = self.listed.binary_search_by_key(&entry, |listed| listed.item.index).ok()?;
         let listed = &self.listed[found];
@@ -101,7 +104,7 @@ impl Base {
         if !file.stays(unchanged, listed) {
             return None;
         }
-        let mut file = file.file;
+        let OpenFile { mut file, found } = file;
         let (mut hasher, mut buffer) = (Hasher::new(), vec![0; PIECE]);
         loop {
             check_wanted().ok()?;
@@ -111,7 +114,7 @@ impl Base {
             }
         }
         file.rewind().ok()?;
-        (hasher.digest() == listed.digest).then_some((file, listed.digest, unchanged))
+        (hasher.digest() == listed.digest).then_some(StayingFile { file, found, digest: listed.digest, unchanged })
     }
 
     /// Goes through both manifests, which are in the same order. `None` if one of them cannot be read.
@@ -169,7 +172,7 @@ impl Base {
                 let unchanged = self.unchanged.filter(|_| from == 0);
                 let file = self.target.open(&listed.path, listed.size).ok_or(StoreError::BaseLost)?;
                 match unchanged.filter(|unchanged| file.stays(*unchanged, listed)) {
-                    Some(unchanged) => stays.add(listed.item.index, unchanged),
+                    Some(unchanged) => stays.add(listed.item.index, &file.found, unchanged),
                     None if from > 0 || listed.size < SHARED_MIN || !self.shares => {}
                     None if bytes.is_empty() => return Ok(Some(file.file)),
                     None => break,
@@ -275,6 +278,14 @@ impl<R: std::io::BufRead> Cursor<R> {
 /// The order of a manifest: component by component.
 fn compare(one: &str, other: &str) -> Ordering {
     one.split('/').cmp(other.split('/'))
+}
+
+/// A file that stays in the target.
+pub(super) struct StayingFile {
+    pub(super) file: File,
+    pub(super) found: Metadata,
+    pub(super) digest: Digest,
+    pub(super) unchanged: Unchanged,
 }
 
 /// A file of the target.

@@ -17,7 +17,7 @@ use super::capabilities::Capabilities;
 use super::check::left_behind;
 use super::committed::Received;
 use super::compare::Whole;
-use super::error::{Failure, Result, no_space};
+use super::error::{Failure, Result, check_wanted, no_space};
 use super::inbox::{Inbox, Tidied};
 use super::merge::{self, Step, preflight};
 use super::place::{Found, Place};
@@ -162,6 +162,14 @@ impl BlockingStore {
 
     /// Starts or resumes the offered archive. Returns the prefix of the archive that the store already holds.
     pub(super) fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
+        match self.begin_with(offered, is_it, true) {
+            // One of the files that stay cannot. Without them the prefix is shorter.
+            Err(Failure::Refused(StoreError::BaseLost)) => self.begin_with(offered, is_it, false),
+            begun => begun,
+        }
+    }
+
+    fn begin_with(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool, may_stay: bool) -> Result<Held> {
         self.state = State::Idle;
         self.manifest = None;
         self.base = None;
@@ -192,12 +200,16 @@ impl BlockingStore {
         let ours = staging.is_of(offered).unwrap_or(false);
         let found = match ours {
             true => {
-                let base = self.base.as_mut().filter(|_| self.onto == Onto::Merged);
+                let base = self.base.as_mut().filter(|_| may_stay && self.onto == Onto::Merged);
                 held::read_back(&self.place, &staging, offered, is_it, capabilities, base)
             }
             false => None,
         };
-        let Some((held, tree)) = found else { return self.start(staging, offered) };
+        let Some((held, tree)) = found else {
+            // What was given up in the middle says nothing about what is staged.
+            check_wanted()?;
+            return self.start(staging, offered);
+        };
         self.enough(offered.shape.total - held.offset)?;
         self.manifest = Some(tree.manifest);
         let onto = self.onto;

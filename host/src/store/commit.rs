@@ -14,10 +14,11 @@ use waft_core::session::StoreError;
 use super::Placed;
 use super::blocking::{Part, Staged};
 use super::committed::{Folder, Received};
+use super::compare::Rules;
 use super::error::Result;
 use super::merge::{self, Intent, Step};
 use super::place::{Found, Place};
-use super::replace::{Onto, commit_over, edited};
+use super::replace::{Onto, commit_over, edited, others};
 use super::staging::TREE;
 use super::tree::Digests;
 use crate::home::HomeError;
@@ -43,7 +44,8 @@ impl Staged {
             let store_next = || {
                 self.remember(&digests, |folder, manifest| received.store_next(&place.target_path(), folder, manifest))
             };
-            if commit_over(place, &self.staging, target, received, self.capabilities, store_next, &mut *step)? {
+            let rules = Rules { capabilities: self.capabilities, others: others(merges), place };
+            if commit_over(rules, &self.staging, target, received, store_next, &mut *step)? {
                 let _ = self.staging.remove(place);
                 return Ok((digests.root, Placed::Replaced));
             }

@@ -13,7 +13,7 @@ use waft_core::archive::{Kind, ManifestReader, Summary};
 use waft_core::digest::{Digest, Hasher};
 use waft_core::session::{Held, Offered};
 
-use super::base::Base;
+use super::base::{Base, StayingFile};
 use super::blocking::StagedManifest;
 use super::capabilities::Capabilities;
 use super::place::Place;
@@ -156,11 +156,11 @@ impl Reading<'_> {
     /// Reads a file that is not staged because it stays in the target.
     fn staying(&mut self, tree: &mut Tree, item: Item, size: u64) -> Option<Found> {
         let staying = self.base.as_mut().and_then(|base| base.open_staying(item.index));
-        let Some((file, digest, unchanged)) = staying else { return Some(Found::Nothing) };
+        let Some(StayingFile { file, found, digest, unchanged }) = staying else { return Some(Found::Nothing) };
         tree.reader.begin_file(size).ok()?;
         self.bytes(tree, &file, size)?;
         (tree.reader.end_held_file().ok()? == digest).then_some(())?;
-        tree.stays.add(item.index, unchanged);
+        tree.stays.add(item.index, &found, unchanged);
         self.add_digest(tree, digest);
         Some(Found::Whole)
     }

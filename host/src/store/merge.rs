@@ -263,7 +263,8 @@ pub(super) fn preflight(place: &Place, target: Dir, entries: Entries<BufReader<F
     platform::may_write(&target).map_err(|error| Failure::Io(place.at_target("", error)))?;
     let device = platform::device(&own);
     let (staging, open, here, absent) = (place.staging_within(), Descent::new(target), vec![own], usize::MAX);
-    Preflight { place, device, staging, open, here, absent, stays }.run(entries)
+    let staying = stays.inodes();
+    Preflight { place, device, staging, open, here, absent, stays, staying }.run(entries)
 }
 
 struct Preflight<'a> {
@@ -279,6 +280,8 @@ struct Preflight<'a> {
     absent: usize,
     /// The files that stay in the target.
     stays: &'a Stays,
+    /// Their inodes, ascending.
+    staying: Vec<u64>,
 }
 
 impl Preflight<'_> {
@@ -328,6 +331,10 @@ impl Preflight<'_> {
         self.check_stay(item, Some(&found))?;
         if self.stays.contains(item.index) && platform::device(&found) == self.device {
             return Ok(());
+        }
+        if !is_dir && self.staying.binary_search(&platform::inode(&found)).is_ok() {
+            // Another name of a file that stays, which would be replaced.
+            return Err(StoreError::BaseLost.into());
         }
         // Some file systems give a directory a second name: VFAT and NTFS a short one.
         if self.staging.as_ref().is_some_and(|staging| platform::is_same(staging, &found)) {

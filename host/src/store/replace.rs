@@ -59,7 +59,7 @@ impl BlockingStore {
         let record = self.received.as_ref().and_then(|received| received.load(&self.place.target_path()));
         let Some(record) = record.filter(|record| record.sender == offered.sender) else { return merged };
         let capabilities = self.measure_now().unwrap_or(Capabilities::NONE);
-        let rules = self.rules(capabilities, Others::FileManagers);
+        let rules = self.rules(capabilities, others(self.overwrite));
         // Reading all its content takes long. That is left to the commit, which has no deadline.
         match root_of(target, &record, rules, false) {
             Some(_) => Ok(Onto::Replaced { merges: self.overwrite }),
@@ -154,23 +154,27 @@ pub(super) fn recover(place: &Place) -> Result<bool> {
     Ok(true)
 }
 
+/// What a predecessor may hold besides. Where a folder that was changed is merged, nothing: then nothing in it is removed.
+pub(super) fn others(merges: bool) -> Others {
+    if merges { Others::Nothing } else { Others::FileManagers }
+}
+
 /// Commits a staged folder over its predecessor, if that was not changed. Returns whether it did.
 pub(super) fn commit_over(
-    place: &Place,
+    rules: Rules<'_>,
     staging: &Staging,
     target: Dir,
     received: &Received,
-    capabilities: Capabilities,
     store_next: impl FnOnce(),
     step: Step<'_>,
 ) -> Result<bool> {
+    let place = rules.place;
     let path = place.target_path();
     let Some(record) = received.load(&path) else { return Ok(false) };
     let copied = staging.tree().and_then(|tree| platform::copy_attributes(&target, &tree));
     copied.map_err(|error| place.at_staging(TREE, error))?;
     let compared = target.dir_metadata().map_err(|error| place.at_target("", error))?;
-    let predecessor =
-        Predecessor { record, compared, rules: Rules { capabilities, others: Others::FileManagers, place } };
+    let predecessor = Predecessor { record, compared, rules };
     store_next();
     if !predecessor.is_whole(target) {
         received.remove_next(&path);

@@ -62,7 +62,8 @@ impl StagedFile {
     pub(super) fn share(&mut self, source: &File) -> io::Result<Option<File>> {
         let file = self.file.try_clone()?;
         if !platform::share_content(source, &self.file) {
-            return Ok(None);
+            // A part may be shared already.
+            return file.set_len(0).map(|()| None);
         }
         // The other file may have changed since its length was known. This one cannot.
         let is_whole = file.metadata().is_ok_and(|found| self.item.kind == Kind::File { size: found.len() });

@@ -9,10 +9,15 @@
 //!        ^-- a file that was changed after this moment does not stay --^
 //! ```
 //!
-//! Nothing is committed that differs from what was verified: the file system keeps the time of the last change of each
-//! file, and no program can set it. A file that was changed during the transfer is either found when it is read, and copied,
-//! or found at the commit, which then fails as for every base that is lost. Where the file system does not keep exact times,
-//! no file stays.
+//! A file that was changed during the transfer is either found when it is read, and copied, or found at the commit, which then
+//! fails as for every base that is lost: the file system keeps the time of the last change of each file, which no program
+//! can set. At the commit a file has to be the one that was read, with the same inode and the same time. All files are
+//! written to the drive before the first one is read, because a change through a memory map may get its time only
+//! then; on tmpfs such a change gets none. Where the file system does not keep exact times, or shows the time of the content for
+//! the other, no file stays.
+//!
+//! Where a file system takes two names for one, a file that is moved could replace one that stays. So no file is moved
+//! onto the inode of one that stays.
 
 use cap_std::fs::Metadata;
 use waft_core::session::StoreError;
@@ -44,6 +49,8 @@ impl Unchanged {
         found.is_file()
             && found.len() == size
             && platform::is_ours(found)
+            && !platform::has_special_bits(found)
+            && platform::has_change_time(found)
             && platform::changed(found).is_some_and(|changed| changed < self.before)
             && self.kept.is_exactly((platform::mode(found), modified.into_std()), item.mode, item.modified)
     }
@@ -52,32 +59,58 @@ impl Unchanged {
 /// The files of a transfer that stay.
 #[derive(Debug, Default)]
 pub(super) struct Stays {
-    /// Their entries' indices in the manifest, ascending.
-    entries: Vec<u32>,
+    /// In the order of their entries in the manifest.
+    files: Vec<Staying>,
     /// Recognises them; `None` if there are none.
     unchanged: Option<Unchanged>,
 }
 
+/// A file that stays, as it was when it was read.
+#[derive(Clone, Copy, Debug)]
+struct Staying {
+    /// The entry's index in the manifest.
+    entry: u32,
+    inode: u64,
+    changed: Option<ChangeTime>,
+}
+
 impl Stays {
     /// Adds the file of an entry, which comes after all that were added before.
-    pub(super) fn add(&mut self, entry: u32, unchanged: Unchanged) {
-        self.entries.push(entry);
+    pub(super) fn add(&mut self, entry: u32, found: &Metadata, unchanged: Unchanged) {
+        let (inode, changed) = (platform::inode(found), platform::changed(found));
+        self.files.push(Staying { entry, inode, changed });
         self.unchanged = Some(unchanged);
     }
 
     /// Whether the file of this entry stays.
     pub(super) fn contains(&self, entry: u32) -> bool {
-        self.entries.binary_search(&entry).is_ok()
+        self.of(entry).is_some()
+    }
+
+    fn of(&self, entry: u32) -> Option<Staying> {
+        let found = self.files.binary_search_by_key(&entry, |file| file.entry).ok()?;
+        Some(self.files[found])
     }
 
     /// Whether no file stays.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.files.is_empty()
+    }
+
+    /// The inodes of the files, ascending.
+    pub(super) fn inodes(&self) -> Vec<u64> {
+        let mut inodes: Vec<u64> = self.files.iter().map(|file| file.inode).collect();
+        inodes.sort_unstable();
+        inodes
     }
 
     /// Fails if the file of this entry was to stay, and what was found in the target is not that file any more.
     pub(super) fn check(&self, item: &Item, size: u64, found: Option<&Metadata>) -> Result<()> {
-        let is_there = || self.unchanged.zip(found).is_some_and(|(unchanged, found)| unchanged.is(found, size, item));
-        if !self.contains(item.index) || is_there() { Ok(()) } else { Err(StoreError::BaseLost.into()) }
+        let Some(file) = self.of(item.index) else { return Ok(()) };
+        let is_it = self.unchanged.zip(found).is_some_and(|(unchanged, found)| {
+            (platform::inode(found), platform::changed(found)) == (file.inode, file.changed)
+                && unchanged.is(found, size, item)
+        });
+        if is_it { Ok(()) } else { Err(StoreError::BaseLost.into()) }
     }
 }

@@ -2,10 +2,11 @@
 
 use core::array;
 
+use sha2::{Digest, Sha256};
 use waft_core::certificate::CertificateHash;
 
 use crate::crc::{Crc32, crc32};
-use crate::identity::{NAME_MAX, POINT, Policy, SENDERS_MAX, TrustedSender, TrustedSenders};
+use crate::identity::{Identity, NAME_MAX, POINT, Policy, SENDERS_MAX, TrustedSender, TrustedSenders};
 #[cfg(feature = "wifi")]
 use {
     super::network::{NETWORK_CELLS, network_cell, network_indices},
@@ -248,4 +249,19 @@ pub(super) fn decode_sender(cells: &[Cell; SENDER]) -> Option<TrustedSender> {
     point[1 + CELL..].copy_from_slice(y);
     let sender = TrustedSender { name, hash: CertificateHash(*hash), point };
     sender.check().ok().map(|()| sender)
+}
+
+/// What identifies an identity and the senders in it.
+pub(super) fn origin(identity: &Identity) -> Cell {
+    let mut hash = Sha256::new().chain_update(b"waft settings origin").chain_update(identity.certificate_hash().0);
+    let mut index = 0;
+    while let Some(()) = identity.senders.with(index, |sender| {
+        hash.update([sender.name.len() as u8]);
+        hash.update(&sender.name);
+        hash.update(sender.hash.0);
+        hash.update(sender.point);
+    }) {
+        index += 1;
+    }
+    hash.finalize().into()
 }

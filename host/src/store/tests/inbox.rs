@@ -131,10 +131,19 @@ fn a_folder_that_was_changed_here_is_not_replaced() {
 
 /// Puts what file managers leave behind into a folder, which changes the times of its directories.
 fn look_at(folder: &Path) {
-    for name in [".DS_Store", "a/.DS_Store", "a/x/Thumbs.db", "z/.directory", "._zz"] {
-        fs::write(folder.join(name), "view").unwrap();
+    for (name, content) in [
+        (".DS_Store", STORE),
+        ("a/.DS_Store", STORE),
+        ("a/x/Thumbs.db", THUMBNAILS),
+        ("z/.directory", b"[Dolphin]"),
+        ("._zz", b"\0\x05\x16\x07\0\x02"),
+    ] {
+        fs::write(folder.join(name), content).unwrap();
     }
 }
+
+const STORE: &[u8] = b"\0\0\0\x01Bud1\0";
+const THUMBNAILS: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 
 #[test]
 fn a_folder_that_was_only_looked_at_is_not_edited() {
@@ -164,11 +173,12 @@ fn a_folder_that_was_only_looked_at_is_not_edited() {
 
 #[test]
 fn what_only_resembles_the_files_of_file_managers_is_an_edit() {
-    let edits: [fn(&Path); 5] = [
+    let edits: [fn(&Path); 6] = [
         // These two were sent.
         |at| put(at, ".DS_Store", b"other", 0o644),
         |at| fs::remove_file(at.join("a/Thumbs.db")).unwrap(),
         |at| fs::write(at.join("._mine"), "").unwrap(),
+        |at| fs::write(at.join("._zz"), "a note").unwrap(),
         |at| fs::create_dir(at.join("a/.DS_Store")).unwrap(),
         |at| fs::write(at.join("desktop.ini"), vec![0; 2 << 20]).unwrap(),
     ];
@@ -184,13 +194,23 @@ fn what_only_resembles_the_files_of_file_managers_is_an_edit() {
     }
 }
 
+/// Where a folder that was changed is merged, nothing in it is removed.
+#[test]
+fn with_overwrite_the_files_of_file_managers_stay() {
+    let bench = received();
+    look_at(&photos(&bench));
+    let bench = small(bench);
+    receive(&bench, &mut expecting(&bench, true, "photos")).unwrap();
+    assert_eq!(fs::read(photos(&bench).join(".DS_Store")).unwrap(), STORE);
+}
+
 /// A sent file of such a name is compared as any other, and others of these names may be beside it.
 #[test]
 fn sent_files_of_file_managers_do_not_hide_others() {
     let bench = changed(Bench::planted(), |from| put(from, "a/.DS_Store", &vec![1; 2 << 20], 0o644));
     receive(&bench, &mut expecting(&bench, false, "photos")).unwrap();
     let bench = small(bench);
-    fs::write(photos(&bench).join("a/Thumbs.db"), "view").unwrap();
+    fs::write(photos(&bench).join("a/Thumbs.db"), THUMBNAILS).unwrap();
     receive(&bench, &mut expecting(&bench, false, "photos")).unwrap();
     assert_eq!(snapshot(&photos(&bench)), snapshot(&bench.from()));
 }

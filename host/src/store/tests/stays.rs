@@ -197,6 +197,41 @@ fn a_file_that_was_changed_during_the_transfer_is_not_committed() {
     }
 }
 
+/// The files of a directory keep the time of their last change when the directory is renamed.
+#[test]
+fn a_directory_that_was_exchanged_during_the_transfer_is_not_committed() {
+    let bench = updated();
+    let (whole, twin) = (bench.target().join("a b"), bench.to().join("twin"));
+    let copied = std::process::Command::new("cp").arg("-a").args([&whole, &twin]).status();
+    assert!(copied.expect("cp is there").success());
+    let name = fs::read_dir(&twin).unwrap().map(|entry| entry.unwrap()).find(|entry| entry.path().is_file());
+    damage(&name.expect("it holds a file").path());
+    thread::sleep(Duration::from_millis(20));
+    let mut store = bench.remembering(true);
+    advance(&bench, &mut store, bench.bytes().len()).unwrap();
+    fs::rename(&whole, bench.to().join("old")).unwrap();
+    fs::rename(&twin, &whole).unwrap();
+    assert_eq!(block_on(store.commit()), Err(StoreError::BaseLost));
+}
+
+/// On a file system that takes two names for one, the second name leads to the same inode, as a hard link does here.
+#[test]
+fn a_file_that_stays_is_not_replaced_by_another_of_its_names() {
+    let bench = updated();
+    fs::remove_file(bench.target().join(CHANGED)).unwrap();
+    fs::hard_link(bench.target().join("big.bin"), bench.target().join(CHANGED)).unwrap();
+    thread::sleep(Duration::from_millis(20));
+    let mut store = bench.remembering(true);
+    advance(&bench, &mut store, bench.bytes().len()).unwrap();
+    assert_eq!(block_on(store.commit()), Err(StoreError::BaseLost));
+    drop(store);
+    // Then everything is staged.
+    let mut store = bench.remembering(true);
+    let held = bench.begin(&mut store).unwrap();
+    write(&mut store, &bench.bytes()[held.offset as usize..], 65536).unwrap();
+    bench.check(block_on(store.commit()).unwrap());
+}
+
 /// A file that was changed before it is hashed is copied, if its content is as the sender has it.
 #[test]
 fn a_file_whose_attributes_change_during_the_transfer_is_copied() {
