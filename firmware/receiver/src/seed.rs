@@ -71,8 +71,6 @@ const TRIES: usize = 3;
 const CELLS_TRIED: usize = 4;
 /// The number of cells for LEAVING.
 const LEAVES: u32 = 4;
-/// The most cells in a sector.
-const CELLS_MAX: usize = (MARKS_MAX + 1 + LEAVES) as usize;
 
 const NEXT: &[u8] = b"waft seed: next";
 const USE: &[u8] = b"waft seed: use";
@@ -128,32 +126,6 @@ enum Cell {
     Unreadable,
 }
 
-/// The cells of a sector, as they were read at the start of the boot, and as this boot changed them.
-struct Cells([Cell; CELLS_MAX]);
-
-impl Cells {
-    fn get(&self, cell: u32) -> Cell {
-        self.0[cell as usize]
-    }
-
-    fn set(&mut self, cell: u32, content: Cell) {
-        self.0[cell as usize] = content;
-    }
-
-    /// Returns the index after the last of these cells that is not blank, and the number of marks among them.
-    fn marks(&self, cells: Range<u32>) -> (u32, u32) {
-        let (mut next, mut marks) = (cells.start, 0);
-        for index in cells {
-            let cell = self.get(index);
-            marks += u32::from(cell == Cell::Marked);
-            if cell != Cell::Blank {
-                next = index + 1;
-            }
-        }
-        (next, marks)
-    }
-}
-
 impl<F: NorFlash> Ratchet<F> {
     /// The number of marks in a sector, one for each boot.
     const MARKS: u32 = {
@@ -178,56 +150,54 @@ impl<F: NorFlash> Ratchet<F> {
     /// `fresh`, so a new seed requires both.
     pub async fn advance(&mut self, factory: &[u8; 32], fresh: Option<&[u8; 32]>) -> Result<Secret, SeedError> {
         let mut bases = [Err(BaseError::Unreadable), Err(BaseError::Unreadable)];
-        let mut cells = [const { Cells([Cell::Unreadable; CELLS_MAX]) }; 2];
-        for (sector, (base, cells)) in bases.iter_mut().zip(&mut cells).enumerate() {
+        for (sector, base) in bases.iter_mut().enumerate() {
             *base = self.read_base(sector).await;
-            for cell in 0..Self::CELLS {
-                cells.set(cell, self.read_cell(self.at(sector, cell), &mut [0; CELL]).await);
-            }
         }
         let has_error = |error| bases.iter().any(|base| base.as_ref().is_err_and(|found| *found == error));
         if has_error(BaseError::OtherVersion) {
             return Err(SeedError::OtherVersion);
         }
-        let is_unreadable = has_error(BaseError::Unreadable);
-        let is_blank = bases.each_ref().map(|base| matches!(base, Err(BaseError::Blank)));
-        let (sector, base, left) = match Self::live(bases, &cells) {
+        let unreadable = has_error(BaseError::Unreadable);
+        let blank = bases.each_ref().map(|base| matches!(base, Err(BaseError::Blank)));
+        let (sector, base, left) = match self.live(bases).await {
             Some(Live { sector, base, used }) => {
                 // This fails if the sector is full, or the flash does not keep marks in the rest of it.
-                let mark = self.next_mark(sector, used..Self::MARKS, &mut cells[sector]).await;
-                // If CLEARED is not complete, an earlier boot may have been interrupted before it was.
-                let is_cleared = cells[sector].get(Self::CLEARED) == Cell::Marked;
-                if let (Ok(mark), true) = (mark, is_cleared) {
+                let mark = self.next_mark(sector, used..Self::MARKS).await;
+                if let Ok(mark) = mark
+                    && self.cell(sector, Self::CLEARED).await == Cell::Marked
+                {
                     return Ok(derive(USE, &base.seed, mark, fresh));
                 }
-                let left = self.leave(sector, &mut cells[sector]).await?;
+                let left = self.leave(sector).await?;
                 if let Ok(mark) = mark {
-                    self.clear(sector, &mut cells[sector]).await?;
+                    // An earlier boot may have been interrupted before CLEARED was complete.
+                    self.clear(sector).await?;
                     return Ok(derive(USE, &base.seed, mark, fresh));
                 }
                 let next = derive(NEXT, &base.seed, 0, fresh);
-                let left = Left { is_clean: left.is_clean && is_blank[1 - sector], ..left };
+                let left = Left { is_clean: left.is_clean && blank[1 - sector], ..left };
                 (1 - sector, Base::new(base.sequence.wrapping_add(1), next), left)
             }
             None if fresh.is_some() => {
                 let first = derive(NEXT, &Zeroizing::new(*factory), 0, fresh);
                 (0, Base::new(1, first), Left { is_clean: false, attempt: 0 })
             }
-            None if is_unreadable => return Err(SeedError::Unreadable),
+            None if unreadable => return Err(SeedError::Unreadable),
             None => return Err(SeedError::Lost),
         };
-        let cells = &mut cells[sector];
-        let mark = self.begin(sector, &base, left, cells).await?;
-        self.clear(sector, cells).await?;
-        Ok(derive(USE, &base.seed, mark, fresh))
+        self.begin(sector, base, left, fresh).await
     }
 
-    /// Writes a base to `sector`, after the other sector was left, and the mark of this attempt.
-    async fn begin(&mut self, sector: usize, base: &Base, left: Left, cells: &mut Cells) -> Result<u32, SeedError> {
+    /// Writes a base to `sector`, after the other sector was left, and uses the mark of this attempt.
+    async fn begin(
+        &mut self,
+        sector: usize,
+        base: Base,
+        left: Left,
+        fresh: Option<&[u8; 32]>,
+    ) -> Result<Secret, SeedError> {
         if !left.is_clean {
             self.erase(sector).await?;
-            // Not read again: if they are not blank, the marks that follow do not read back, and this boot has no seed.
-            cells.0.fill(Cell::Blank);
         }
         let bytes = base.encode();
         self.flash.write(self.sectors[sector], &*bytes).await.map_err(|_| SeedError::Flash)?;
@@ -235,14 +205,16 @@ impl<F: NorFlash> Ratchet<F> {
         if self.read(self.sectors[sector], &mut *back).await.is_err() || back != bytes {
             return Err(SeedError::Verify);
         }
-        self.next_mark(sector, Self::first_mark(left.attempt)..Self::MARKS, cells).await
+        let mark = self.next_mark(sector, Self::first_mark(left.attempt)..Self::MARKS).await?;
+        self.clear(sector).await?;
+        Ok(derive(USE, &base.seed, mark, fresh))
     }
 
     /// Erases the other sector, and writes CLEARED. An unreadable CLEARED may be torn, and is left unchanged.
-    async fn clear(&mut self, sector: usize, cells: &mut Cells) -> Result<(), SeedError> {
+    async fn clear(&mut self, sector: usize) -> Result<(), SeedError> {
         self.erase(1 - sector).await?;
-        match cells.get(Self::CLEARED) {
-            Cell::Blank => self.mark(sector, Self::CLEARED, cells).await,
+        match self.cell(sector, Self::CLEARED).await {
+            Cell::Blank => self.mark(sector, Self::CLEARED).await,
             Cell::Marked | Cell::Unreadable => Ok(()),
         }
     }
@@ -253,13 +225,13 @@ impl<F: NorFlash> Ratchet<F> {
     }
 
     /// Writes LEAVING: from now on the other sector may not be clean. LEAVING also makes this base live.
-    async fn leave(&mut self, sector: usize, cells: &mut Cells) -> Result<Left, SeedError> {
-        let (_, cleared) = cells.marks(Self::CLEARED..Self::LEAVING);
-        let (begun, leaves) = cells.marks(Self::LEAVING..Self::CELLS);
+    async fn leave(&mut self, sector: usize) -> Result<Left, SeedError> {
+        let (_, cleared) = self.marks(sector, Self::CLEARED..Self::LEAVING).await;
+        let (begun, leaves) = self.marks(sector, Self::LEAVING..Self::CELLS).await;
         let mut attempt = LEAVES - 1;
         if begun < Self::CELLS {
-            attempt = self.next_mark(sector, begun..Self::CELLS, cells).await? - Self::LEAVING;
-        } else if leaves + cleared + cells.marks(0..Self::MARKS).1 < 2 {
+            attempt = self.next_mark(sector, begun..Self::CELLS).await? - Self::LEAVING;
+        } else if leaves + cleared + self.marks(sector, 0..Self::MARKS).await.1 < 2 {
             // Of two marks, the first is certainly complete.
             return Err(SeedError::Unreadable);
         }
@@ -267,21 +239,13 @@ impl<F: NorFlash> Ratchet<F> {
     }
 
     /// The live base. If both sectors have one, the newer.
-    fn live(bases: [Result<Base, BaseError>; 2], cells: &[Cells; 2]) -> Option<Live> {
-        // For each sector, how often the other one was left for it, if that still has the base before it.
-        let mut attempts = [0; 2];
-        if let [Ok(one), Ok(other)] = &bases {
-            let newer = usize::from(one.is_older_than(other));
-            attempts[newer] = cells[1 - newer].marks(Self::LEAVING..Self::CELLS).0 - Self::LEAVING;
-        }
+    async fn live(&mut self, bases: [Result<Base, BaseError>; 2]) -> Option<Live> {
+        let attempts = self.attempts(&bases).await;
         let mut live: Option<Live> = None;
-        for (sector, base) in bases.into_iter().enumerate() {
+        for ((sector, base), attempts) in bases.into_iter().enumerate().zip(attempts) {
             let Ok(base) = base else { continue };
+            let used = if base.is_of_the_first_version { Some(Self::MARKS) } else { self.used(sector, attempts).await };
             let older = live.as_ref().is_some_and(|live| base.is_older_than(&live.base));
-            let used = match base.is_of_the_first_version {
-                true => Some(Self::MARKS),
-                false => Self::used(&cells[sector], attempts[sector]),
-            };
             if let Some(used) = used.filter(|_| !older) {
                 live = Some(Live { sector, base, used });
             }
@@ -289,21 +253,44 @@ impl<F: NorFlash> Ratchet<F> {
         live
     }
 
+    /// For each sector, how often the other one was left for it, if that still has the base before it.
+    async fn attempts(&mut self, bases: &[Result<Base, BaseError>; 2]) -> [u32; 2] {
+        let mut attempts = [0; 2];
+        if let [Ok(one), Ok(other)] = bases {
+            let newer = usize::from(one.is_older_than(other));
+            attempts[newer] = self.marks(1 - newer, Self::LEAVING..Self::CELLS).await.0 - Self::LEAVING;
+        }
+        attempts
+    }
+
     /// The number of cells up to the last one that is not blank, or `None` if no mark of the last of these attempts follows
     /// the base.
-    fn used(cells: &Cells, attempts: u32) -> Option<u32> {
+    async fn used(&mut self, sector: usize, attempts: u32) -> Option<u32> {
         let first = Self::first_mark(attempts.saturating_sub(1));
-        let (before, _) = cells.marks(0..first);
-        let (used, marks) = cells.marks(first..Self::MARKS);
-        let (_, leaves) = cells.marks(Self::LEAVING..Self::CELLS);
+        let (before, _) = self.marks(sector, 0..first).await;
+        let (used, marks) = self.marks(sector, first..Self::MARKS).await;
+        let (_, leaves) = self.marks(sector, Self::LEAVING..Self::CELLS).await;
         (marks + leaves > 0).then_some(if used > first { used } else { before })
     }
 
+    /// Returns the index after the last of these cells that is not blank, and the number of marks among them.
+    async fn marks(&mut self, sector: usize, cells: Range<u32>) -> (u32, u32) {
+        let (mut next, mut marks) = (cells.start, 0);
+        for index in cells {
+            let cell = self.cell(sector, index).await;
+            marks += u32::from(cell == Cell::Marked);
+            if cell != Cell::Blank {
+                next = index + 1;
+            }
+        }
+        (next, marks)
+    }
+
     /// Writes a mark to the first of these cells. If the flash does not keep it, tries the next ones.
-    async fn next_mark(&mut self, sector: usize, range: Range<u32>, cells: &mut Cells) -> Result<u32, SeedError> {
+    async fn next_mark(&mut self, sector: usize, cells: Range<u32>) -> Result<u32, SeedError> {
         let mut failed = SeedError::Flash;
-        for cell in range.take(CELLS_TRIED) {
-            match self.mark(sector, cell, cells).await {
+        for cell in cells.take(CELLS_TRIED) {
+            match self.mark(sector, cell).await {
                 Ok(()) => return Ok(cell),
                 Err(error) => failed = error,
             }
@@ -311,27 +298,29 @@ impl<F: NorFlash> Ratchet<F> {
         Err(failed)
     }
 
-    async fn mark(&mut self, sector: usize, cell: u32, cells: &mut Cells) -> Result<(), SeedError> {
-        let (at, mut bytes) = (self.at(sector, cell), [0; CELL]);
-        self.flash.write(at, &bytes).await.map_err(|_| SeedError::Flash)?;
-        bytes.fill(0xFF);
-        let content = self.read_cell(at, &mut bytes).await;
-        cells.set(cell, content);
-        if content == Cell::Marked && bytes == [0; CELL] { Ok(()) } else { Err(SeedError::Verify) }
+    async fn mark(&mut self, sector: usize, cell: u32) -> Result<(), SeedError> {
+        let at = self.at(sector, cell);
+        self.flash.write(at, &[0; CELL]).await.map_err(|_| SeedError::Flash)?;
+        let mut back = [0xFF; CELL];
+        match self.read(at, &mut back).await {
+            Ok(()) if back == [0; CELL] => Ok(()),
+            _ => Err(SeedError::Verify),
+        }
+    }
+
+    async fn cell(&mut self, sector: usize, cell: u32) -> Cell {
+        let mut bytes = [0; CELL];
+        match self.read(self.at(sector, cell), &mut bytes).await {
+            Ok(()) if bytes == [0xFF; CELL] => Cell::Blank,
+            Ok(()) => Cell::Marked,
+            Err(_) => Cell::Unreadable,
+        }
     }
 
     async fn read_base(&mut self, sector: usize) -> Result<Base, BaseError> {
         let mut bytes = Zeroizing::new([0; BASE]);
         self.read(self.sectors[sector], &mut *bytes).await?;
         Base::decode(&bytes)
-    }
-
-    async fn read_cell(&mut self, at: u32, bytes: &mut [u8; CELL]) -> Cell {
-        match self.read(at, bytes).await {
-            Ok(()) if *bytes == [0xFF; CELL] => Cell::Blank,
-            Ok(()) => Cell::Marked,
-            Err(_) => Cell::Unreadable,
-        }
     }
 
     /// Reads whole cells. Retries, because an error may be transient.

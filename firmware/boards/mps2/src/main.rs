@@ -64,7 +64,7 @@ async fn application(slots: &'static BoardSlots<Nor>) -> ! {
 
 /// Reads a folder.
 async fn read(folder: &BoardFolder<'_, Nor>) -> Result<(), ReadError> {
-    defmt::info!("generation {}: {} entries", folder.generation(), count_entries(folder).await?);
+    defmt::info!("generation {}: {} files", folder.generation(), folder.files());
     let file = match folder.open("motd.txt").await {
         Err(ReadError::NotFound) => return Ok(()),
         found => found?,
@@ -73,13 +73,4 @@ async fn read(folder: &BoardFolder<'_, Nor>) -> Result<(), ReadError> {
     let line = content[..content.len().min(80)].split(|byte| *byte == b'\n').next().unwrap_or_default();
     defmt::info!("message of the day: {=str}", core::str::from_utf8(line).unwrap_or("not text"));
     Ok(())
-}
-
-/// Counts the entries of a folder. A function of its own, so that the iterator takes no memory afterwards.
-async fn count_entries(folder: &BoardFolder<'_, Nor>) -> Result<u32, ReadError> {
-    let (mut entries, mut count) = (folder.entries(), 0);
-    while entries.next().await?.is_some() {
-        count += 1;
-    }
-    Ok(count)
 }

@@ -89,19 +89,19 @@ impl<'l> Command<'l> {
 }
 
 const HELP: &[&str] = &[
-    "status       name, address, trusted senders, folder, free space",
+    "status       name, address, folder, room, trusted senders",
     "code         the code that a sender has to enter",
     "list         the folder's entries",
     "show PATH    the beginning of a file, as text",
     "digest       the folder's digest, as in the sender's receipt",
     "verify       reads everything back, and names every damaged file",
-    "hold         keeps the current folder: a transfer that needs its slot is refused",
+    "hold         keeps the folder: a transfer that needs its slot is refused",
     "release      ends `hold`",
     "decline      declines the offered folder, or ends pairing",
     "forget       forgets the folder",
-    "reset-guard  allows each sender to send an older folder than its last one",
+    "reset-guard  lets each sender send an older folder than its last one",
     "pair         shows a code, with which a computer becomes a trusted sender",
-    "trusted      the senders that may send to this board",
+    "trusted      who may send to this board",
     "untrust NAME takes that right from a sender, and ends its transfer",
     "policy       what senders need; `policy code on|off`, `policy key typed|sealed|either` change it",
     #[cfg(feature = "announce")]
@@ -192,10 +192,10 @@ impl<I: Read + Write, B: Board> Dialogue<'_, '_, I, B> {
                 Ok(()) => return None,
                 Err(error) => self.compose(pair_error(error)),
             },
-            Command::Show(_) => self.compose("Which file? `show PATH` shows one; `list` lists them."),
+            Command::Show(_) => self.compose("Which file? `list` lists them."),
             Command::Forget { .. } => self.compose("If you are sure, type `forget yes`."),
             Command::FactoryReset { .. } => self.compose(text::NOT_SURE),
-            Command::Untrust(_) => self.compose("Whom? `untrust NAME`; `trusted` lists the names."),
+            Command::Untrust(_) => self.compose("Whom? `trusted` lists the names."),
             #[cfg(feature = "wifi")]
             Command::Wifi("") => self.compose_wifi(),
             #[cfg(feature = "wifi")]
@@ -437,7 +437,7 @@ fn pair_error(error: PairError) -> &'static str {
     match error {
         PairError::NotStored => text::NOT_STORED,
         PairError::Busy => BUSY,
-        PairError::Full => "As many senders are trusted as can be: take that right from one with `untrust NAME`.",
+        PairError::Full => "No more senders can be trusted. Take that right from one with `untrust NAME`.",
         PairError::Settings(error) => text::settings_error(error),
     }
 }

@@ -97,7 +97,7 @@ impl fmt::Display for Typed {
             Self::Code => {
                 "A code is typed at the sender. Here goes the key that the sender shows, once it is asked for."
             }
-            Self::LateKey => "No key is needed now. If no folder arrives, send it again: the sender shows a new key.",
+            Self::LateKey => "No key is needed now. If no folder arrives, send it again, with a new key.",
             Self::NoKey(error) => return write!(f, "That is no key, and no command: {error}."),
             Self::Nothing => "That is no command. `help` lists them.",
         })

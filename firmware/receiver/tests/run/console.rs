@@ -168,7 +168,7 @@ async fn files_and_names_are_shown_whole_and_harmless() {
                 "",
             ];
             assert_eq!(shows("text").await, lines.join("\r\n"));
-            assert_eq!(shows("").await, "Which file? `show PATH` shows one; `list` lists them.\r\n");
+            assert_eq!(shows("").await, "Which file? `list` lists them.\r\n");
         })
         .await;
 }

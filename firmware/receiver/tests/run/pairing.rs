@@ -282,7 +282,7 @@ async fn a_full_list_is_told_before_a_code_is_shown() {
     Powered::new(16)
         .boot(Ok(&identity), async |mut fixture| {
             fixture.user.types("pair").await;
-            fixture.user.sees("As many senders are trusted as can be").await;
+            fixture.user.sees("No more senders can be trusted").await;
             fixture.user.types("untrust laptop3").await;
             fixture.user.sees("no longer trusted").await;
             begin(&mut fixture).await;
