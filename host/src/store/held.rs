@@ -156,7 +156,10 @@ impl Reading<'_> {
     /// Reads a file that is not staged because it stays in the target.
     fn staying(&mut self, tree: &mut Tree, item: Item, size: u64) -> Option<Found> {
         let staying = self.base.as_mut().and_then(|base| base.open_staying(item.index));
-        let Some(StayingFile { file, found, digest, unchanged }) = staying else { return Some(Found::Nothing) };
+        let Some(StayingFile { file, found, digest, unchanged }) = staying else {
+            // What was given up in the middle says nothing about the file.
+            return (!is_given_up()).then_some(Found::Nothing);
+        };
         tree.reader.begin_file(size).ok()?;
         self.bytes(tree, &file, size)?;
         (tree.reader.end_held_file().ok()? == digest).then_some(())?;
