@@ -101,7 +101,7 @@ impl Base {
         let found = self.listed.binary_search_by_key(&entry, |listed| listed.item.index).ok()?;
         let listed = &self.listed[found];
         let file = self.target.open(&listed.path, listed.size)?;
-        if !file.stays(unchanged, listed) {
+        if !file.may_stay(unchanged, listed) {
             return None;
         }
         let OpenFile { mut file, found } = file;
@@ -171,7 +171,7 @@ impl Base {
             if content > 0 {
                 let unchanged = self.unchanged.filter(|_| from == 0);
                 let file = self.target.open(&listed.path, listed.size).ok_or(StoreError::BaseLost)?;
-                match unchanged.filter(|unchanged| file.stays(*unchanged, listed)) {
+                match unchanged.filter(|unchanged| file.may_stay(*unchanged, listed)) {
                     Some(unchanged) => stays.add(listed.item.index, &file.found, unchanged),
                     None if from > 0 || listed.size < SHARED_MIN || !self.shares => {}
                     None if bytes.is_empty() => return Ok(Some(file.file)),
@@ -295,9 +295,9 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    /// Whether the file stays in the target, and is durable with the tree.
-    fn stays(&self, unchanged: Unchanged, listed: &Listed) -> bool {
-        unchanged.is(&self.found, listed.size, &listed.item) && platform::sync_file(&self.file).is_ok()
+    /// Whether the file may stay in the target. Makes it durable, as the tree is.
+    fn may_stay(&self, unchanged: Unchanged, listed: &Listed) -> bool {
+        unchanged.is_unchanged(&self.found, listed.size, &listed.item) && platform::sync_file(&self.file).is_ok()
     }
 
     /// Appends `length` bytes from offset `from` on. `None` if the file does not have them.

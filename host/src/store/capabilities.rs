@@ -136,9 +136,7 @@ impl Kept {
         let comparable = HELD_EVERYWHERE.contains(&modified.seconds).then(|| system_time(modified)).flatten();
         same_mode && comparable.is_none_or(|wanted| self.times.is_written(found_time, wanted))
     }
-}
 
-impl Kept {
     /// Whether an entry with the mode and time `found` has all that is kept of `mode` and `modified`, and the time is kept
     /// exactly.
     pub(super) fn is_exactly(self, found: (u16, SystemTime), mode: u16, modified: Modified) -> bool {

@@ -128,7 +128,7 @@ impl Reading<'_> {
         let mut options = OpenOptions::new();
         platform::changeable(&mut options).read(true).follow(FollowSymlinks::No).nonblock(true);
         let opened = tree.open.here().open_with(tree.entries.name(), &options);
-        let Some(file) = present(opened)? else { return self.staying(tree, item, size) };
+        let Some(file) = present(opened)? else { return self.read_staying(tree, item, size) };
         self.count(tree);
         let file = file.into_std();
         let found = file.metadata().ok()?;
@@ -154,7 +154,7 @@ impl Reading<'_> {
     }
 
     /// Reads a file that is not staged because it stays in the target.
-    fn staying(&mut self, tree: &mut Tree, item: Item, size: u64) -> Option<Found> {
+    fn read_staying(&mut self, tree: &mut Tree, item: Item, size: u64) -> Option<Found> {
         let staying = self.base.as_mut().and_then(|base| base.open_staying(item.index));
         let Some(StayingFile { file, found, digest, unchanged }) = staying else {
             // What was given up in the middle says nothing about the file.

@@ -44,7 +44,7 @@ impl Unchanged {
 
     /// Whether the target's file with this metadata is as the merge would make it from an entry with content of `size`
     /// bytes, and has not changed.
-    pub(super) fn is(self, found: &Metadata, size: u64, item: &Item) -> bool {
+    pub(super) fn is_unchanged(self, found: &Metadata, size: u64, item: &Item) -> bool {
         let Ok(modified) = found.modified() else { return false };
         found.is_file()
             && found.len() == size
@@ -109,7 +109,7 @@ impl Stays {
         let Some(file) = self.of(item.index) else { return Ok(()) };
         let is_it = self.unchanged.zip(found).is_some_and(|(unchanged, found)| {
             (platform::inode(found), platform::changed(found)) == (file.inode, file.changed)
-                && unchanged.is(found, size, item)
+                && unchanged.is_unchanged(found, size, item)
         });
         if is_it { Ok(()) } else { Err(StoreError::BaseLost.into()) }
     }
