@@ -74,6 +74,6 @@ async fn listen(link: &mut MemoryLink, clock: &VirtualClock) -> Result<(Vec<u8>,
     }
     let (mut buffer, mut rng, mut limiter) = (Buffer::new(), Seeded(2), Limiter::new());
     let incoming = Incoming::accept(link, &mut buffer, &mut rng, clock, &limiter).await?;
-    let paired = incoming.pair(Some(code()), &introduction("desk", LISTENER), &mut rng, &mut limiter).await?;
+    let paired = incoming.pair(Some(code()), &introduction("kitchen", LISTENER), &mut rng, &mut limiter).await?;
     Ok((paired.peer.certificate().to_vec(), paired.is_confirmed))
 }

@@ -52,7 +52,7 @@ impl<'a, 'b, L: Link, C: Clock> Incoming<'a, 'b, L, C> {
     }
 
     /// Pairs with the dialer if it has the same code. The code is spent, however this ends: show a new one. Without a code,
-    /// the attempt ends with [`PairingError::Declined`], which the dialer is told.
+    /// the attempt ends with [`PairingError::Declined`], and the dialer gets the failure `Declined`.
     ///
     /// Blocks twice for some 6 million instructions each, and needs about 4 KiB of stack for them on a Cortex-M.
     pub async fn pair(

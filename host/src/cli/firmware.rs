@@ -64,7 +64,7 @@ pub(super) fn format_of(board: &Board, commands: &[String]) -> Result<Format, Er
     Format::of(board, commands).ok_or_else(|| {
         let why = format!("nothing that flashes the board {} takes such a file", board.name);
         Error::usage(why).with_advice(
-            "Flash each part by itself: the commands that `waft provision` prints without --firmware do so. To update a \
+            "Flash each part by itself, with the commands that `waft provision` prints without --firmware. To update a \
              board in use, run only the command that flashes the firmware. The keys `flash.uf2`, `flash.image` and `flash.update` of a \
              description say what a board takes.",
         )

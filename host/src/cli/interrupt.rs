@@ -89,7 +89,7 @@ async fn handle(mut signals: Signals, raise: CancellationToken, wanted: Weak<()>
                 if is_first {
                     set_ended_by(signal);
                 }
-                // Looked at before the command can react: it may end, with its last words, before this thread goes on.
+                // Read before the command can react: it may drop this and still have to print its error.
                 let is_wanted = wanted.strong_count() > 0;
                 raise.cancel();
                 // If no part of the command wants the request any more, nothing else would end the process.

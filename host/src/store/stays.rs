@@ -5,7 +5,7 @@
 //! content, mode and time. So an update costs what the changed files cost, and reading the others.
 //!
 //! ```text
-//! manifest staged | file read and hashed | ... | commit: all looked at again | intent written
+//! manifest staged | file read and hashed | ... | commit: all checked again | intent written
 //!        ^-- a file that was changed after this moment does not stay --^
 //! ```
 //!

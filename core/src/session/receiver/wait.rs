@@ -61,8 +61,6 @@ impl<F: Future> Future for StoringOutput<'_, F> {
     }
 }
 
-impl<F: Future> Unpin for StoringOutput<'_, F> {}
-
 /// Runs `work` to its end, even if the connection fails. Meanwhile this sends keep-alives with `stage`.
 pub(super) async fn finish<T, L: Link, C: Clock>(
     channel: &mut Channel<'_, L, C>,
