@@ -32,7 +32,8 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Computes the digest of a stream of bytes.
+/// Computes the digest of a stream of bytes. A clone goes on from the bytes that were added so far.
+#[derive(Clone)]
 pub struct Hasher(blake3::Hasher);
 
 impl Hasher {

@@ -14,7 +14,7 @@ use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 use waft_core::archive::{DIGEST, Kind};
-use waft_core::digest::{Digest, Hasher};
+use waft_core::digest::Digest;
 use waft_core::session::StoreError;
 use waft_core::wire::message::BaseFile;
 
@@ -94,8 +94,7 @@ impl Base {
         files
     }
 
-    /// Opens the file of an entry that stays in the target, after its content was compared with its digest. `None` if it does
-    /// not stay.
+    /// Opens the file of an entry that stays in the target if its content matches its digest. `None` if it does not stay.
     pub(super) fn open_staying(&mut self, entry: u32) -> Option<StayingFile> {
         let unchanged = self.unchanged?;
         let found = self.listed.binary_search_by_key(&entry, |listed| listed.item.index).ok()?;
@@ -104,17 +103,8 @@ impl Base {
         if !file.may_stay(unchanged, listed) {
             return None;
         }
-        let OpenFile { mut file, found } = file;
-        let (mut hasher, mut buffer) = (Hasher::new(), vec![0; PIECE]);
-        loop {
-            check_wanted().ok()?;
-            match file.read(&mut buffer).ok()? {
-                0 => break,
-                got => hasher.update(&buffer[..got]),
-            }
-        }
-        file.rewind().ok()?;
-        (hasher.digest() == listed.digest).then_some(StayingFile { file, found, digest: listed.digest, unchanged })
+        let OpenFile { file, found } = file;
+        Some(StayingFile { file, found, digest: listed.digest, unchanged })
     }
 
     /// Goes through both manifests, which are in the same order. `None` if one of them cannot be read.
@@ -280,10 +270,11 @@ fn compare(one: &str, other: &str) -> Ordering {
     one.split('/').cmp(other.split('/'))
 }
 
-/// A file that stays in the target.
+/// A file that stays in the target if its content is as the sender has it.
 pub(super) struct StayingFile {
     pub(super) file: File,
     pub(super) found: Metadata,
+    /// The digest that its content has to have.
     pub(super) digest: Digest,
     pub(super) unchanged: Unchanged,
 }

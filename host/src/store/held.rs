@@ -2,10 +2,13 @@
 //!
 //! Everything is read and digested, and the sender compares the digest with its own. Any inconsistency here means that
 //! the archive starts over. PROTOCOL.md, section 6, steps 6 and 7.
+//!
+//! Files that stay in the target (see `stays`) count as staged only before a file that is. The others need not be read
+//! now, while the sender waits: it leaves them out, and they are read when their turn comes.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
 use cap_std::fs::{Dir, OpenOptions};
@@ -16,11 +19,12 @@ use waft_core::session::{Held, Offered};
 use super::base::{Base, StayingFile};
 use super::blocking::StagedManifest;
 use super::capabilities::Capabilities;
+use super::merge;
 use super::place::Place;
 use super::staged_file::StagedFile;
 use super::staging::{Staging, count, remove_where};
 use super::tree::{Level, Names, Tree};
-use crate::folder::entries::{Item, system_time};
+use crate::folder::entries::{Descent, Item, system_time};
 use crate::platform;
 use crate::worker::is_given_up;
 
@@ -28,8 +32,8 @@ use crate::worker::is_given_up;
 const PIECE: usize = 1 << 20;
 
 /// Returns the staged prefix of the offered archive, and the tree in the state to continue from there. `None` if
-/// nothing is staged, or if anything is inconsistent. If the folder is merged into a target that is its `base`, files that
-/// stay there count as staged.
+/// nothing is staged, or if anything is inconsistent. If the folder is merged into a target that is its `base`, files
+/// that stay there count as staged, if a file follows that is.
 pub(super) fn read_back(
     place: &Place,
     staging: &Staging,
@@ -38,7 +42,8 @@ pub(super) fn read_back(
     capabilities: Capabilities,
     base: Option<&mut Base>,
 ) -> Option<(Held, Tree)> {
-    let mut reading = Reading { prefix: Hasher::new(), offset: 0, buffer: vec![0; PIECE], top: 0, base };
+    let (prefix, buffer) = (Hasher::new(), vec![0; PIECE]);
+    let mut reading = Reading { prefix, offset: 0, buffer, top: 0, base, last_staged: None };
     let summary = reading.manifest(staging, offered)?;
     if !is_it(&summary.digest) {
         return None;
@@ -46,6 +51,7 @@ pub(super) fn read_back(
     if let Some(base) = &mut reading.base {
         let (file, length) = (staging.manifest().ok()?, offered.shape.manifest);
         base.list(StagedManifest { file, length, capabilities, is_merged: true }, 0);
+        reading.last_staged = last_staged(place, staging, offered.shape.manifest)?;
     }
     let mut tree = Tree::begin(place, staging, summary, capabilities).ok()?;
     reading.content(&mut tree)?;
@@ -61,6 +67,8 @@ struct Reading<'b> {
     top: usize,
     /// The target, if files may stay there.
     base: Option<&'b mut Base>,
+    /// The index of the last entry that has staged content. Found only if files may stay.
+    last_staged: Option<u32>,
 }
 
 /// How much of an entry is staged.
@@ -153,17 +161,23 @@ impl Reading<'_> {
         Some(Found::Whole)
     }
 
-    /// Reads a file that is not staged because it stays in the target.
+    /// Reads a file that is not staged because it stays in the target. If it cannot stay, the prefix ends before it.
     fn read_staying(&mut self, tree: &mut Tree, item: Item, size: u64) -> Option<Found> {
+        if self.last_staged.is_none_or(|last| last < item.index) {
+            return Some(Found::Nothing);
+        }
         let staying = self.base.as_mut().and_then(|base| base.open_staying(item.index));
-        let Some(StayingFile { file, found, digest, unchanged }) = staying else {
-            // What was given up in the middle says nothing about the file.
-            return (!is_given_up()).then_some(Found::Nothing);
-        };
-        tree.reader.begin_file(size).ok()?;
-        self.bytes(tree, &file, size)?;
-        (tree.reader.end_held_file().ok()? == digest).then_some(())?;
+        let Some(StayingFile { file, found, digest, unchanged }) = staying else { return Some(Found::Nothing) };
+        let mut prefix = self.prefix.clone();
+        let is_it = add_verified(&mut prefix, file.take(size), &digest, &mut self.buffer);
+        // What was given up in the middle says nothing about the file.
+        (!is_given_up()).then_some(())?;
+        if !is_it {
+            return Some(Found::Nothing);
+        }
+        tree.reader.skip_held_file(size, &digest).ok()?;
         tree.stays.add(item.index, &found, unchanged);
+        (self.prefix, self.offset) = (prefix, self.offset + size);
         self.add_digest(tree, digest);
         Some(Found::Whole)
     }
@@ -222,6 +236,41 @@ impl Reading<'_> {
         }
         Some(())
     }
+}
+
+/// The index of the last entry that has staged content, if there is any. `None` if the manifest cannot be read.
+fn last_staged(place: &Place, staging: &Staging, length: u32) -> Option<Option<u32>> {
+    let mut entries = merge::entries(place, staging.manifest().ok()?, length).ok()?;
+    let (mut open, mut last) = (Descent::new(staging.tree().ok()?), None);
+    while let Some(item) = entries.next().ok()? {
+        (!is_given_up()).then_some(())?;
+        while open.leave(item.depth).is_some() {}
+        match item.kind {
+            Kind::Directory => match platform::open_dir(open.here(), entries.name()) {
+                Ok(dir) => open.enter(dir, ()),
+                // Directories are created in the order of the manifest.
+                Err(_) => break,
+            },
+            Kind::File { .. } => {
+                let found = open.here().symlink_metadata(entries.name());
+                last = found.is_ok_and(|found| found.len() > 0).then_some(item.index).or(last);
+            }
+        }
+    }
+    Some(last)
+}
+
+/// Adds the bytes of a file to `prefix`. Returns whether they match `digest`.
+fn add_verified(prefix: &mut Hasher, mut file: impl Read, digest: &Digest, buffer: &mut [u8]) -> bool {
+    let mut content = Hasher::new();
+    while !is_given_up() {
+        match file.read(buffer) {
+            Ok(0) => return content.digest() == *digest,
+            Ok(got) => [&mut content, &mut *prefix].into_iter().for_each(|hasher| hasher.update(&buffer[..got])),
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// Closes a directory. Fails if it does not hold exactly the counted entries.

@@ -62,7 +62,13 @@ fn equal(bench: &Bench, store: &mut DirectoryStore) -> Vec<usize> {
 
 /// Receives the archive up to offset `to`. What the store has is taken from there.
 fn advance(bench: &Bench, store: &mut DirectoryStore, to: usize) -> Answer<()> {
-    let mut at = bench.begin(store)?.offset as usize;
+    let held = bench.begin(store)?;
+    receive_rest(bench, store, &held, to)
+}
+
+/// Receives the archive from what is held up to offset `to`.
+fn receive_rest(bench: &Bench, store: &mut DirectoryStore, held: &Held, to: usize) -> Answer<()> {
+    let mut at = held.offset as usize;
     let manifest = bench.archive.info.shape.manifest as usize;
     let write = |store: &mut DirectoryStore, from: usize, end: usize| match end.min(to).checked_sub(from) {
         None | Some(0) => Ok(()),
@@ -93,6 +99,24 @@ fn update(bench: &Bench, store: &mut DirectoryStore) -> Answer<Receipt> {
 /// The inode of a file in the target.
 fn inode(bench: &Bench, path: &str) -> u64 {
     fs::metadata(bench.target().join(path)).unwrap().ino()
+}
+
+/// Offset after the last byte that was staged by a transfer that ended at `cut`.
+fn staged(bench: &Bench, cut: usize) -> usize {
+    let is_changed = |start: usize, end: usize| bench.bytes()[start..end - DIGEST] == *b"changed";
+    let staged = ranges(bench).into_iter().filter_map(|(start, end)| match cut {
+        cut if cut >= end => is_changed(start, end).then_some(end),
+        // A file that has begun to arrive is staged.
+        cut => (start + 1..end - DIGEST).contains(&cut).then_some(cut),
+    });
+    staged.max().unwrap_or(0)
+}
+
+/// Number of bytes that the thread of the store has read so far.
+#[cfg(target_os = "linux")]
+fn bytes_read(store: &mut DirectoryStore) -> u64 {
+    let counted = block_on(store.worker().run(|_| fs::read_to_string("/proc/thread-self/io"))).unwrap();
+    counted.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
 }
 
 /// Overwrites a byte of a file, and restores its modification time.
@@ -152,14 +176,52 @@ fn a_transfer_goes_on_from_any_cut() {
         drop(store);
         let held = bench.begin(&mut bench.remembering(true)).unwrap();
         assert!(bench.is_prefix(&held), "{cut}");
-        // All but the digest of the last file, which is not kept, or the root.
-        let whole = ranges(&bench).iter().map(|(_, end)| *end).filter(|end| *end <= cut).max();
-        assert!(held.offset as usize >= whole.unwrap_or(0), "{cut}: {held:?}");
+        // What was staged is held, with what stays before it.
+        assert!(held.offset as usize >= staged(&bench, cut), "{cut}: {held:?}");
         // A file that has begun to arrive is staged. The others stay.
         let inodes = || ["big.bin", "zz"].map(|path| inode(&bench, path));
         let before = inodes();
         bench.check(update(&bench, &mut bench.remembering(true)).unwrap());
         assert!(std::iter::zip(before, inodes()).any(|(before, after)| before == after), "{cut}");
+    }
+}
+
+/// What the sender waits for before `Accept` is no more than it has to be, and nothing is read for it in vain.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_resume_reads_each_file_that_stays_once() {
+    const SIZE: usize = 4 << 20;
+    let bench = Bench::new(|at| {
+        put(at, "a", &crate::testing::content(1, SIZE), 0o644);
+        put(at, "b", b"old", 0o644);
+        put(at, "c", &crate::testing::content(2, SIZE), 0o644);
+    });
+    bench.check(bench.receive(&mut bench.remembering(true)).unwrap());
+    let bench = changed(bench, |from| put(from, "b", b"changed", 0o644));
+    let once = SIZE as u64..SIZE as u64 * 3 / 2;
+    let [a, b, c] = ranges(&bench)[..] else { panic!("there are three files") };
+    for (cut, is_staged) in [(a.1, false), (b.0 + 1, true), (b.1, true), (c.1, true)] {
+        let mut store = bench.remembering(true);
+        block_on(store.discard());
+        advance(&bench, &mut store, cut).unwrap();
+        block_on(store.suspend());
+        let before = bytes_read(&mut store);
+        let held = bench.begin(&mut store).unwrap();
+        let reading_back = bytes_read(&mut store) - before;
+        assert!(bench.is_prefix(&held), "{cut}");
+        // Only for what was staged is it worth while to read what comes before it.
+        let (from, to) = if is_staged { (a.1, cut.min(b.1)) } else { (a.0, a.0) };
+        assert!((from..=to).contains(&(held.offset as usize)), "{cut}: {held:?}");
+        match is_staged {
+            true => assert!(once.contains(&reading_back), "{cut}: {reading_back}"),
+            false => assert!(reading_back < once.start, "{cut}: {reading_back}"),
+        }
+        let before = bytes_read(&mut store);
+        receive_rest(&bench, &mut store, &held, bench.bytes().len()).unwrap();
+        let read = reading_back + bytes_read(&mut store) - before;
+        assert!((once.start * 2..once.end * 2).contains(&read), "{cut}: {read}");
+        // It is not committed, so that the next cut is one of the same update.
+        block_on(store.discard());
     }
 }
 
