@@ -8,10 +8,12 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::wire::bytes;
+
 /// A 32-byte BLAKE3 digest. `Display` and `Debug` write it as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Digest(pub [u8; 32]);
+pub struct Digest(#[serde(with = "bytes")] pub [u8; 32]);
 
 impl Digest {
     /// The digest of `bytes`.

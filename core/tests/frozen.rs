@@ -105,7 +105,7 @@ fn every_stage_has_its_byte() {
 
 #[test]
 fn every_key_mode_has_its_bytes() {
-    let encapsulation = std::array::from_fn(|row| std::array::from_fn(|column| (13 * row + column) as u8));
+    let encapsulation = std::array::from_fn(|index| index as u8);
     let sealed: Vec<u8> = std::iter::once(1).chain(0..65).collect();
     check_variants(&[(KeyMode::Typed, &[0][..]), (KeyMode::Sealed(encapsulation), &sealed)]);
     assert_eq!([KEY_TYPED, KEY_SEALED], [0, 1]);
@@ -196,7 +196,7 @@ fn every_message_of_a_sender_has_its_bytes() {
         (FromSender::Working(Stage::Reading), &[5, 6]),
         (FromSender::LeaveOut { offset: 300, length: 301 }, &[6, 0xac, 2, 0xad, 2]),
     ]);
-    let sealed = FromSender::Offer(offer(KeyMode::Sealed([[7; 13]; 5])));
+    let sealed = FromSender::Offer(offer(KeyMode::Sealed([7; 65])));
     let body = [&offer_body[..7], &[1], &[7; 65], &offer_body[8..]].concat();
     assert_eq!(encode(&sealed), [body, tail].concat());
     assert!(FromSender::is_working(&encode(&FromSender::Working(Stage::Unknown(200)))));
@@ -248,7 +248,7 @@ fn every_message_of_a_pairing_has_its_bytes() {
     check_variants(&[
         (PairingMessage::Hello(PairingHello { min: 1, max: 2, nonce: tag }), &[&[0, 1, 2][..], &tag].concat()),
         (PairingMessage::Greeting(PairingGreeting { version: 1, nonce: tag }), &[&[1, 1][..], &tag].concat()),
-        (PairingMessage::Share { point: [[4; 13]; 5] }, &[&[2][..], &[4; 65]].concat()),
+        (PairingMessage::Share { point: [4; 65] }, &[&[2][..], &[4; 65]].concat()),
         (PairingMessage::Confirm { tag }, &with_tag(3)),
         (PairingMessage::Done { tag }, &with_tag(4)),
         (PairingMessage::Failed(Failure::WrongCode), &[5, 2]),

@@ -10,7 +10,7 @@ use crate::pairing::cpace::{Ephemeral, Role};
 use crate::pairing::error::PairingError;
 use crate::pairing::introduction::Introduction;
 use crate::pairing::keys::{Keys, SessionId};
-use crate::pairing::listener::{share_message, share_of, unexpected};
+use crate::pairing::listener::unexpected;
 use crate::pairing::message::{Failure, PairingGreeting, PairingHello, PairingMessage, SENT_MAX};
 use crate::session::channel::encode;
 use crate::session::{Clock, Link};
@@ -82,11 +82,11 @@ impl<'a, 'b, L: Link, C: Clock> Outgoing<'a, 'b, L, C> {
         let Self { conversation, nonce, sid } = self;
         let ephemeral = Ephemeral::random(code, sid.as_bytes(), rng);
         conversation.send(&greeting(*nonce)).await?;
-        conversation.send(&share_message(ephemeral.share())).await?;
+        conversation.send(&PairingMessage::Share { point: *ephemeral.share() }).await?;
         yield_now().await;
         let PairingMessage::Share { point } = conversation.receive().await? else { return unexpected() };
         let keys = {
-            let session_key = ephemeral.session_key(Role::Dialer, sid.as_bytes(), &share_of(&point));
+            let session_key = ephemeral.session_key(Role::Dialer, sid.as_bytes(), &point);
             Keys::derive(&session_key.map_err(|_| PairingError::Share)?, sid)
         };
         conversation.send(&PairingMessage::Confirm { tag: keys.dialer_confirm.bytes() }).await?;

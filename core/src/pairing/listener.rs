@@ -17,7 +17,6 @@ use crate::pairing::message::{PairingGreeting, PairingHello, PairingMessage, SEN
 use crate::sealed::hpke::POINT;
 use crate::session::channel::encode;
 use crate::session::{Clock, Link, Misbehaviour};
-use crate::wire::message::Encapsulation;
 use crate::wire::preface::VERSION;
 
 /// An attempt of a dialer, whose share has arrived. It ends with [`pair`](Self::pair).
@@ -88,7 +87,7 @@ impl<'a, 'b, L: Link, C: Clock> Incoming<'a, 'b, L, C> {
             return Err(PairingError::Paused { seconds });
         }
         let ephemeral = Ephemeral::random(code, sid.as_bytes(), rng);
-        conversation.send(&share_message(ephemeral.share())).await?;
+        conversation.send(&PairingMessage::Share { point: *ephemeral.share() }).await?;
         yield_now().await;
         let keys = {
             let session_key = ephemeral.session_key(Role::Listener, sid.as_bytes(), share);
@@ -138,19 +137,7 @@ async fn receive_share<L: Link, C: Clock>(
         _ => return unexpected(),
     };
     let PairingMessage::Share { point } = conversation.receive().await? else { return unexpected() };
-    Ok((sid, share_of(&point)))
-}
-
-/// The message with a share.
-pub(super) fn share_message(share: &[u8; POINT]) -> PairingMessage {
-    let mut point = Encapsulation::default();
-    point.as_flattened_mut().copy_from_slice(share);
-    PairingMessage::Share { point }
-}
-
-/// The share in a message.
-pub(super) fn share_of(point: &Encapsulation) -> [u8; POINT] {
-    point.as_flattened().try_into().expect("five times 13 bytes are 65")
+    Ok((sid, point))
 }
 
 /// The error for a message that is not the expected one.

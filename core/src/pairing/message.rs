@@ -7,7 +7,9 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::message::{Bytes32, Encapsulation};
+use crate::sealed::hpke::POINT;
+use crate::wire::bytes;
+use crate::wire::message::Bytes32;
 
 /// Length of the longest message that this version sends, in bytes of postcard: a share.
 pub(super) const SENT_MAX: usize = 1 + 65;
@@ -22,16 +24,19 @@ pub enum PairingMessage {
     /// The CPace share of a side: first the dialer's, then the listener's.
     Share {
         /// An uncompressed point of P-256.
-        point: Encapsulation,
+        #[serde(with = "bytes")]
+        point: [u8; POINT],
     },
     /// Proves that a side derived the same keys: first the dialer, then the listener.
     Confirm {
         /// The tag of that side.
+        #[serde(with = "bytes")]
         tag: Bytes32,
     },
     /// The dialer has the listener's introduction.
     Done {
         /// Proves that the dialer sent this message.
+        #[serde(with = "bytes")]
         tag: Bytes32,
     },
     /// A side gives up, and ends the attempt.
@@ -46,6 +51,7 @@ pub struct PairingHello {
     /// Highest protocol version that the listener speaks.
     pub max: u8,
     /// Random bytes, fresh for each connection.
+    #[serde(with = "bytes")]
     pub nonce: Bytes32,
 }
 
@@ -55,6 +61,7 @@ pub struct PairingGreeting {
     /// The protocol version that the dialer has chosen.
     pub version: u8,
     /// Random bytes, fresh for each connection.
+    #[serde(with = "bytes")]
     pub nonce: Bytes32,
 }
 

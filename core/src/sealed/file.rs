@@ -17,6 +17,7 @@ use super::suite::{Aead, ChunkSize, Codec, Suite};
 use super::transcript::FILE_MAGIC;
 use crate::archive::Shape;
 use crate::limits::{ARCHIVE_MAX, ENTRIES_MAX, ITERATIONS_MAX, ITERATIONS_MIN, MANIFEST_MAX, MESSAGE_MAX};
+use crate::wire::bytes;
 
 /// The first bytes of a sealed file.
 pub const MAGIC: [u8; 8] = FILE_MAGIC;
@@ -116,6 +117,7 @@ impl Header {
 struct Fields {
     version: u8,
     iterations: u32,
+    #[serde(with = "bytes")]
     salt: [u8; 32],
     aead: u8,
     codec: u8,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::Shape;
 use crate::digest::Digest;
 use crate::limits::{BASE_FILES_MAX, LIST_MAX, MESSAGE_MAX, SEALED_NAME};
+use crate::wire::bytes;
 pub use crate::wire::kibibytes::Kibibytes;
 
 /// A list of numbers in order of preference.
@@ -25,6 +26,7 @@ pub enum FromSender<'a> {
     /// The code that the receiver shows to its user.
     Code {
         /// Four ASCII digits.
+        #[serde(with = "bytes")]
         digits: [u8; 4],
     },
     /// The folder that the sender wants to send, and the parameters of the stream.
@@ -83,6 +85,7 @@ pub enum FromReceiver {
         /// Whether the receiver has a base: a committed folder of the same sender, whose files it can use.
         base: bool,
         /// MAC of `offset`, `digest` and `base`, which proves that the receiver has the key.
+        #[serde(with = "bytes")]
         mac: Bytes32,
     },
     /// The first bytes of the archive are stored durably.
@@ -113,6 +116,7 @@ pub enum FromReceiver {
     /// All such files are listed.
     BaseEnd {
         /// MAC of the whole list.
+        #[serde(with = "bytes")]
         mac: Bytes32,
     },
 }
@@ -137,8 +141,10 @@ pub struct Hello {
     /// Highest protocol version that the sender speaks.
     pub max: u8,
     /// Random bytes, fresh for each connection.
+    #[serde(with = "bytes")]
     pub nonce: Bytes32,
     /// Random bytes, fresh for each run.
+    #[serde(with = "bytes")]
     pub salt: Bytes32,
 }
 
@@ -148,6 +154,7 @@ pub struct Greeting {
     /// The protocol version that the receiver has chosen.
     pub version: u8,
     /// Random bytes, fresh for each connection.
+    #[serde(with = "bytes")]
     pub nonce: Bytes32,
     /// Longest archive, in bytes.
     pub max_total: u64,
@@ -186,12 +193,11 @@ pub enum KeyMode {
     /// The receiver's user types it.
     Typed,
     /// It is sealed to the receiver's HPKE key.
-    Sealed(Encapsulation),
+    Sealed(#[serde(with = "bytes")] Encapsulation),
 }
 
-/// The 65 bytes of an HPKE encapsulation, in order. Nested, since serde has no arrays of more than 32 items; postcard
-/// puts nothing between the parts.
-pub type Encapsulation = [[u8; 13]; 5];
+/// An HPKE encapsulation: an uncompressed point of P-256.
+pub type Encapsulation = [u8; 65];
 
 /// An [`Offer`] without its tags and name: the part that the keys are bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,8 +224,10 @@ pub struct Offer<'a> {
     /// The parameters, to which the keys are bound.
     pub body: OfferBody,
     /// MAC of the manifest's digest.
+    #[serde(with = "bytes")]
     pub manifest_tag: Bytes32,
     /// Commitment to the key.
+    #[serde(with = "bytes")]
     pub commitment: Bytes32,
     /// The sealed name of the folder, of [`SEALED_NAME`] bytes.
     pub name: &'a [u8],

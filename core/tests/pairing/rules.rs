@@ -38,9 +38,7 @@ pub(crate) const HELLO: PairingMessage = PairingMessage::Hello(PairingHello { mi
 pub(crate) const GREETING: PairingMessage = PairingMessage::Greeting(PairingGreeting { version: 1, nonce: [4; 32] });
 
 pub(crate) fn share(point: &[u8]) -> PairingMessage {
-    let mut parts = [[0; 13]; 5];
-    parts.as_flattened_mut().copy_from_slice(point);
-    PairingMessage::Share { point: parts }
+    PairingMessage::Share { point: point.try_into().unwrap() }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use waft_core::session::peers::PeerState;
 use waft_core::session::sender::{self, Peer};
 use waft_core::session::{Clock as _, Misbehaviour, Offered, SessionError, StoreError};
 use waft_core::wire::message::{
-    Cancel, Encapsulation, FromReceiver, FromSender, Hello, KeyMode, Limit, Offer, OfferBody, Refusal, Stage,
+    Cancel, FromReceiver, FromSender, Hello, KeyMode, Limit, Offer, OfferBody, Refusal, Stage,
 };
 
 use crate::doubles::{Moment, archive_of};
@@ -94,7 +94,7 @@ fn an_offer_out_of_bounds_is_refused_before_a_key_is_asked_for() {
         (OfferBody { aead: 0, ..good() }, field),
         (OfferBody { aead: 3, ..good() }, field),
         (OfferBody { codec: 2, ..good() }, field),
-        (OfferBody { key: KeyMode::Sealed([[4; 13]; 5]), ..good() }, SessionError::Refused(Refusal::KeyMode)),
+        (OfferBody { key: KeyMode::Sealed([4; 65]), ..good() }, SessionError::Refused(Refusal::KeyMode)),
         (of(waft_core::archive::Shape { total: shape.total + (1 << 30), ..shape }), limit(Limit::Total)),
         (of(waft_core::archive::Shape { entries: 1_001, ..shape }), limit(Limit::Entries)),
         (of(waft_core::archive::Shape { manifest: (1 << 20) + 1, ..shape }), limit(Limit::Manifest)),
@@ -285,7 +285,7 @@ fn a_sealed_key_that_does_not_open_is_a_wrong_key() {
     let point = another;
     another[64] ^= 1;
     let wrong_key = SessionError::Refused(Refusal::KeyWrong);
-    for (bytes, iterations, error) in [
+    for (encapsulation, iterations, error) in [
         ([0; 65], 0, wrong_key),
         ([4; 65], 0, wrong_key),
         (another, 0, wrong_key),
@@ -295,8 +295,6 @@ fn a_sealed_key_that_does_not_open_is_a_wrong_key() {
     ] {
         let mut fixture = Fixture::new();
         fixture.typed = false;
-        let mut encapsulation = Encapsulation::default();
-        encapsulation.as_flattened_mut().copy_from_slice(&bytes);
         let body = OfferBody {
             iterations,
             aead: Aead::ChaCha20Poly1305 as u8,
@@ -313,7 +311,7 @@ fn a_sealed_key_that_does_not_open_is_a_wrong_key() {
             link.write_all(&sent).await.unwrap();
             std::future::pending::<()>().await;
         });
-        assert_eq!(end, Err(error), "{bytes:02x?}");
+        assert_eq!(end, Err(error), "{encapsulation:02x?}");
         assert!(fixture.store.staged.is_empty());
     }
 }

@@ -36,7 +36,7 @@ impl<E: Environment> Session<'_, '_, E> {
         let CheckedOffer { body, commitment, transcript, offered, .. } = checked;
         let iterations = body.iterations;
         if let (Some(hpke), KeyMode::Sealed(encapsulation)) = (self.receiver.policy.key.hpke(), &body.key) {
-            let secret = own_frame(pin!(decapsulate(hpke, encapsulation.as_flattened()))).await;
+            let secret = own_frame(pin!(decapsulate(hpke, encapsulation))).await;
             derive::<E::Store>(schedule, &secret.map_err(|_| SessionError::Refused(Refusal::KeyWrong))?, transcript);
             return if schedule.commits_to(commitment) { Ok(()) } else { key_wrong() };
         }

@@ -18,9 +18,7 @@ use crate::session::sender::hello::{Choice, KeyChoice, Opening};
 use crate::session::sender::operator::{Event, Operator};
 use crate::session::sender::source::Source;
 use crate::session::sender::state::Session;
-use crate::wire::message::{
-    Encapsulation, FromReceiver, FromSender, Greeting, KeyMode, OFFER_TAIL, Offer, OfferBody, Stage,
-};
+use crate::wire::message::{FromReceiver, FromSender, Greeting, KeyMode, OFFER_TAIL, Offer, OfferBody, Stage};
 
 /// The answer of a receiver that has the key.
 pub(super) enum Answer {
@@ -71,9 +69,7 @@ impl<E: Environment> Session<'_, E> {
             KeyChoice::Typed(iterations) => (KeyMode::Typed, iterations, Secret::typed(run.key, &run.salt, iterations)),
             KeyChoice::Sealed(public) => {
                 let (encapsulation, secret) = encapsulate(public, self.rng).map_err(|_| SendError::NoHpkeKey)?;
-                let mut sealed = Encapsulation::default();
-                sealed.as_flattened_mut().copy_from_slice(&encapsulation);
-                (KeyMode::Sealed(sealed), 0, secret)
+                (KeyMode::Sealed(encapsulation), 0, secret)
             }
         };
         let Suite { aead, codec, chunk } = choice.suite;
