@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
             }
         }
     }
-    let mut ratchet = Ratchet::new(flash, sectors);
+    let mut ratchet = Ratchet::new(&mut flash, sectors);
     let fresh = (*fresh & 1 != 0).then_some(&[7; 32]);
     let mut secrets = Vec::new();
     for _ in 0..3 {

@@ -159,7 +159,7 @@ impl<'a> Startup<'a> {
     pub async fn prepare(
         identity: Result<&'a Identity, StartupError>,
         trng: &mut impl Trng,
-        seed: &mut Ratchet<impl NorFlash>,
+        seed: &mut Ratchet<'_, impl NorFlash>,
     ) -> Result<Self, StartupError> {
         let identity = identity?;
         let (random, sources) = gather(trng, seed, &identity.seed).await.map_err(StartupError::Entropy)?;

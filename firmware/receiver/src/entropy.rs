@@ -59,7 +59,7 @@ pub struct Sources {
 /// [`Identity::seed`](crate::identity::Identity::seed). Fails if both sources failed; then the board must not listen.
 pub(crate) async fn gather(
     trng: &mut impl Trng,
-    ratchet: &mut Ratchet<impl NorFlash>,
+    ratchet: &mut Ratchet<'_, impl NorFlash>,
     factory: &[u8; 32],
 ) -> Result<(Random, Sources), Sources> {
     let drawn = draw_tested(trng).await;

@@ -152,6 +152,7 @@ mod crc;
 pub mod embassy;
 pub mod entropy;
 pub mod events;
+mod flash;
 pub mod identity;
 pub mod operator;
 pub mod pairing;

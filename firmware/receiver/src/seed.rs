@@ -59,14 +59,13 @@ use embedded_storage_async::nor_flash::NorFlash;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::flash::{self, Fault};
 use format::{BASE, Base, BaseError, CELL};
 
 pub use format::{PROVISIONED, provisioned};
 
 /// The most boots that use one base.
 const MARKS_MAX: u32 = 256;
-/// Attempts per read.
-const TRIES: usize = 3;
 /// The number of cells in which a mark is tried if the flash does not keep it.
 const CELLS_TRIED: usize = 4;
 /// The number of cells for LEAVING.
@@ -79,9 +78,8 @@ const USE: &[u8] = b"waft seed: use";
 pub type Secret = Zeroizing<[u8; 32]>;
 
 /// The seed in its two flash sectors.
-#[derive(Debug)]
-pub struct Ratchet<F> {
-    flash: F,
+pub struct Ratchet<'f, F> {
+    flash: &'f mut F,
     sectors: [u32; 2],
 }
 
@@ -96,10 +94,14 @@ pub enum SeedError {
     Unreadable,
     /// Another version of the firmware wrote the seed. It was left unchanged.
     OtherVersion,
-    /// The flash could not be erased or written.
+    /// The flash could not be erased or written, or did not keep what was written.
     Flash,
-    /// The written bytes do not read back.
-    Verify,
+}
+
+impl From<Fault> for SeedError {
+    fn from(_: Fault) -> Self {
+        Self::Flash
+    }
 }
 
 /// The sector with the live base.
@@ -126,7 +128,7 @@ enum Cell {
     Unreadable,
 }
 
-impl<F: NorFlash> Ratchet<F> {
+impl<'f, F: NorFlash> Ratchet<'f, F> {
     /// The number of marks in a sector, one for each boot.
     const MARKS: u32 = {
         assert!(CELL.is_multiple_of(F::WRITE_SIZE) && CELL.is_multiple_of(F::READ_SIZE));
@@ -139,7 +141,7 @@ impl<F: NorFlash> Ratchet<F> {
     const CELLS: u32 = Self::LEAVING + LEAVES;
 
     /// The seed in the two erase sectors at these offsets.
-    pub fn new(flash: F, sectors: [u32; 2]) -> Self {
+    pub fn new(flash: &'f mut F, sectors: [u32; 2]) -> Self {
         let _ = Self::MARKS;
         Self { flash, sectors }
     }
@@ -200,11 +202,8 @@ impl<F: NorFlash> Ratchet<F> {
             self.erase(sector).await?;
         }
         let bytes = base.encode();
-        self.flash.write(self.sectors[sector], &*bytes).await.map_err(|_| SeedError::Flash)?;
         let mut back = Zeroizing::new([0; BASE]);
-        if self.read(self.sectors[sector], &mut *back).await.is_err() || back != bytes {
-            return Err(SeedError::Verify);
-        }
+        flash::program(self.flash, self.sectors[sector], &*bytes, &mut *back).await?;
         let mark = self.next_mark(sector, Self::first_mark(left.attempt)..Self::MARKS).await?;
         self.clear(sector).await?;
         Ok(derive(USE, &base.seed, mark, fresh))
@@ -288,54 +287,38 @@ impl<F: NorFlash> Ratchet<F> {
 
     /// Writes a mark to the first of these cells. If the flash does not keep it, tries the next ones.
     async fn next_mark(&mut self, sector: usize, cells: Range<u32>) -> Result<u32, SeedError> {
-        let mut failed = SeedError::Flash;
         for cell in cells.take(CELLS_TRIED) {
-            match self.mark(sector, cell).await {
-                Ok(()) => return Ok(cell),
-                Err(error) => failed = error,
+            if self.mark(sector, cell).await.is_ok() {
+                return Ok(cell);
             }
         }
-        Err(failed)
+        Err(SeedError::Flash)
     }
 
     async fn mark(&mut self, sector: usize, cell: u32) -> Result<(), SeedError> {
         let at = self.at(sector, cell);
-        self.flash.write(at, &[0; CELL]).await.map_err(|_| SeedError::Flash)?;
-        let mut back = [0xFF; CELL];
-        match self.read(at, &mut back).await {
-            Ok(()) if back == [0; CELL] => Ok(()),
-            _ => Err(SeedError::Verify),
-        }
+        Ok(flash::program(self.flash, at, &[0; CELL], &mut [0; CELL]).await?)
     }
 
     async fn cell(&mut self, sector: usize, cell: u32) -> Cell {
         let mut bytes = [0; CELL];
-        match self.read(self.at(sector, cell), &mut bytes).await {
+        let at = self.at(sector, cell);
+        match flash::read(self.flash, at, &mut bytes).await {
             Ok(()) if bytes == [0xFF; CELL] => Cell::Blank,
             Ok(()) => Cell::Marked,
-            Err(_) => Cell::Unreadable,
+            Err(Fault) => Cell::Unreadable,
         }
     }
 
     async fn read_base(&mut self, sector: usize) -> Result<Base, BaseError> {
         let mut bytes = Zeroizing::new([0; BASE]);
-        self.read(self.sectors[sector], &mut *bytes).await?;
+        flash::read(self.flash, self.sectors[sector], &mut *bytes).await.map_err(|Fault| BaseError::Unreadable)?;
         Base::decode(&bytes)
-    }
-
-    /// Reads whole cells. Retries, because an error may be transient.
-    async fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), BaseError> {
-        for _ in 0..TRIES {
-            if self.flash.read(at, bytes).await.is_ok() {
-                return Ok(());
-            }
-        }
-        Err(BaseError::Unreadable)
     }
 
     async fn erase(&mut self, sector: usize) -> Result<(), SeedError> {
         let from = self.sectors[sector];
-        self.flash.erase(from, from + F::ERASE_SIZE as u32).await.map_err(|_| SeedError::Flash)
+        Ok(flash::erase(self.flash, from..from + F::ERASE_SIZE as u32).await?)
     }
 
     fn at(&self, sector: usize, cell: u32) -> u32 {

@@ -72,14 +72,17 @@ use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::certificate::CertificateHash;
 
+use crate::flash::Fault;
 #[cfg(feature = "wifi")]
 use crate::identity::Wifi;
 use crate::identity::{Identity, Policy, TrustedSender, TrustedSenders};
 use crate::slots::Slots;
 use format::{CELL, Cell, ERASED, Head, NewCopy, OWN, POLICY, RESET, SENDER, decode_policy, decode_sender, origin};
-use sectors::{Fault, Sector, Sectors};
+use sectors::{Sector, Sectors};
 
 pub use error::SettingsError;
+#[cfg(feature = "wifi")]
+use network::load_network;
 
 /// A list that begins anew after a loss skips as many sequence numbers: more than a sector can be erased, so the lost
 /// copy has a lower one.
@@ -87,7 +90,9 @@ const SKIPPED: u32 = 1 << 20;
 
 /// The settings in their two flash sectors.
 pub struct Settings<'f, M: RawMutex, F> {
-    sectors: Sectors<'f, M, F>,
+    flash: &'f Mutex<M, F>,
+    /// The offsets of the sectors.
+    at: [u32; 2],
     state: Mutex<M, State>,
     known: BlockingMutex<M, ValueCell<Known>>,
 }
@@ -149,11 +154,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             network: None,
         };
         let known = Known { error: None, policy: 0, is_over: false, was_reset: false, is_own: false };
-        Self {
-            sectors: Sectors::new(flash, sectors),
-            state: Mutex::new(state),
-            known: BlockingMutex::new(ValueCell::new(known)),
-        }
+        Self { flash, at: sectors, state: Mutex::new(state), known: BlockingMutex::new(ValueCell::new(known)) }
     }
 
     /// Reads the list of trusted senders into the identity, and completes a change that was interrupted. If this fails,
@@ -266,7 +267,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             return Ok(());
         }
         let live = state.live.ok_or(SettingsError::Lost)?;
-        self.finish(&mut state, live).await
+        finish(&mut self.sectors().await, &mut state, live).await
     }
 
     /// Why nothing can be changed except by a factory reset: the settings are in the flash, but this start could not read
@@ -277,6 +278,11 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             Known { error: None | Some(SettingsError::Lost), .. } => Ok(()),
             Known { error: Some(error), .. } => Err(error),
         }
+    }
+
+    /// Locks the flash.
+    async fn sectors(&self) -> Sectors<'_, M, F> {
+        Sectors::new(self.flash.lock().await, self.at)
     }
 
     fn known(&self) -> Known {
@@ -292,12 +298,12 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
     }
 
     /// Finds the copy that counts, or returns `None` if there never was one.
-    async fn find(&self, state: &mut State) -> Result<Option<(usize, Head)>, SettingsError> {
+    async fn find(sectors: &mut Sectors<'_, M, F>, state: &mut State) -> Result<Option<(usize, Head)>, SettingsError> {
         (state.live, state.is_settled, state.sequence, state.is_foreign) = (None, false, 0, false);
         let (mut found, mut error) = (None::<(usize, Head)>, SettingsError::Lost);
         let (mut erased, mut is_blank) = ([false; 2], false);
         for (index, is_erased) in erased.iter_mut().enumerate() {
-            let sector = self.sectors.read(index).await;
+            let sector = sectors.read(index).await;
             *is_erased = matches!(sector, Sector::Erased);
             // After the loop: whether the second sector is blank.
             is_blank = matches!(sector, Sector::Blank);
@@ -342,27 +348,30 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         }
         state.origin = state.origin.or_else(|| identity.map(origin));
         let senders = identity.map(|identity| &identity.senders);
-        let Some((live, head)) = self.find(state).await? else {
-            return if identity.is_some() { self.store(state, senders).await } else { Ok(()) };
+        let mut sectors = self.sectors().await;
+        let Some((live, head)) = Self::find(&mut sectors, state).await? else {
+            return if identity.is_some() { self.store(&mut sectors, state, senders).await } else { Ok(()) };
         };
         let is_reset = head.flags & RESET != 0;
         let unread = if is_reset { SettingsError::Reset } else { SettingsError::Unreadable };
-        let stored = self.sectors.cell(live, 1).await.map_err(|Fault| unread)?;
+        let stored = sectors.cell(live, 1).await.map_err(|Fault| unread)?;
         let is_current = head.flags == state.flags && state.origin == Some(stored);
         if let (true, Some(senders)) = (is_current, senders) {
-            self.load(live, &head, senders).await?;
+            load(&mut sectors, live, &head, senders).await?;
             #[cfg(feature = "wifi")]
             {
-                state.network = self.load_network(live, &head).await?;
+                state.network = load_network(&mut sectors, live, &head).await?;
             }
             self.update(|known| known.policy = head.policy);
         }
         state.live = Some(live);
-        let finished = if state.is_settled { Ok(()) } else { self.finish(state, live).await };
+        let finished = if state.is_settled { Ok(()) } else { finish(&mut sectors, state, live).await };
         if is_reset {
             // Senders and secret come first.
             let slots = finished.ok().and(slots).ok_or(SettingsError::Reset)?;
+            drop(sectors);
             slots.wipe().await.map_err(|_| SettingsError::Reset)?;
+            sectors = self.sectors().await;
             // Without an identity, the settings belong to none.
             if state.origin.is_none() {
                 (state.origin, state.flags) = (Some(ERASED), 0);
@@ -371,24 +380,9 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             // Otherwise what is unfinished is tried again before a change.
             return Ok(());
         }
-        let changed = self.store(state, senders).await;
+        let changed = self.store(&mut sectors, state, senders).await;
         self.update(|known| known.was_reset |= is_reset && changed.is_ok());
         changed
-    }
-
-    /// Reads the senders of a copy.
-    async fn load(&self, sector: usize, head: &Head, senders: &TrustedSenders) -> Result<(), SettingsError> {
-        senders.clear();
-        for index in 0..u32::from(head.senders) {
-            let mut cells = [[0; CELL]; SENDER];
-            for (part, cell) in cells.iter_mut().enumerate() {
-                let at = head.cells() - (SENDER as u32) * (u32::from(head.senders) - index) + part as u32;
-                *cell = self.sectors.cell(sector, at).await.map_err(|Fault| SettingsError::Unreadable)?;
-            }
-            let sender = decode_sender(&cells).ok_or(SettingsError::Lost)?;
-            senders.add(sender).map_err(|_| SettingsError::Lost)?;
-        }
-        Ok(())
     }
 
     /// Stores the settings after a change.
@@ -405,7 +399,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             Some(_) => self.check_changeable()?,
         }
         let was_lost = self.begin_change(&mut state)?;
-        let stored = self.store(&mut state, senders).await;
+        let stored = self.store(&mut self.sectors().await, &mut state, senders).await;
         self.end_change(was_lost && stored.is_ok());
         stored
     }
@@ -431,7 +425,12 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
 
     /// Stores the settings as a new copy, and erases the copy before. Where no copy counts, the new one is written to the first
     /// sector, because the list of the identity would count again if the second one became blank first.
-    async fn store(&self, state: &mut State, senders: Option<&TrustedSenders>) -> Result<(), SettingsError> {
+    async fn store(
+        &self,
+        sectors: &mut Sectors<'_, M, F>,
+        state: &mut State,
+        senders: Option<&TrustedSenders>,
+    ) -> Result<(), SettingsError> {
         if state.origin.is_none() {
             return Err(SettingsError::NotMounted);
         }
@@ -439,23 +438,24 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             return Err(SettingsError::OtherVersion);
         }
         if let (Some(live), false) = (state.live, state.is_settled) {
-            self.finish(state, live).await?;
+            finish(sectors, state, live).await?;
         }
         let (before, sector) = (state.live, state.live.map_or(0, |live| 1 - live));
         state.is_settled = false;
-        if let Err(error) = self.write(state, sector, senders).await {
+        if let Err(error) = self.write(sectors, state, sector, senders).await {
             if before.is_some() {
                 // The copy before still counts. Its successor must not be completed by a later boot.
-                state.is_settled = self.sectors.clear(sector).await.is_ok();
+                state.is_settled = sectors.clear(sector).await.is_ok();
             }
             return Err(error);
         }
-        self.finish_erasure(state, sector).await
+        finish_erasure(sectors, state, sector).await
     }
 
     /// Writes a copy to `sector`, and makes it count. Before the first mount there is nothing to write.
     async fn write(
         &self,
+        sectors: &mut Sectors<'_, M, F>,
         state: &mut State,
         sector: usize,
         senders: Option<&TrustedSenders>,
@@ -471,21 +471,49 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             #[cfg(feature = "wifi")]
             network: state.network.as_ref(),
         };
-        self.sectors.write(sector, &copy).await?;
-        self.sectors.mark(sector).await?;
+        sectors.write(sector, &copy).await?;
+        sectors.mark(sector).await?;
         (state.live, state.sequence) = (Some(sector), sequence);
         Ok(())
     }
+}
 
-    /// Makes sure that the copy in `live` is the only one.
-    async fn finish(&self, state: &mut State, live: usize) -> Result<(), SettingsError> {
-        self.sectors.mark(live).await?;
-        self.finish_erasure(state, live).await
+/// Reads the senders of a copy.
+async fn load<M: RawMutex, F: NorFlash>(
+    sectors: &mut Sectors<'_, M, F>,
+    sector: usize,
+    head: &Head,
+    senders: &TrustedSenders,
+) -> Result<(), SettingsError> {
+    senders.clear();
+    for index in 0..u32::from(head.senders) {
+        let mut cells = [[0; CELL]; SENDER];
+        for (part, cell) in cells.iter_mut().enumerate() {
+            let at = head.cells() - (SENDER as u32) * (u32::from(head.senders) - index) + part as u32;
+            *cell = sectors.cell(sector, at).await.map_err(|Fault| SettingsError::Unreadable)?;
+        }
+        let sender = decode_sender(&cells).ok_or(SettingsError::Lost)?;
+        senders.add(sender).map_err(|_| SettingsError::Lost)?;
     }
+    Ok(())
+}
 
-    async fn finish_erasure(&self, state: &mut State, live: usize) -> Result<(), SettingsError> {
-        self.sectors.clear(1 - live).await?;
-        state.is_settled = true;
-        Ok(())
-    }
+/// Makes sure that the copy in `live` is the only one.
+async fn finish<M: RawMutex, F: NorFlash>(
+    sectors: &mut Sectors<'_, M, F>,
+    state: &mut State,
+    live: usize,
+) -> Result<(), SettingsError> {
+    sectors.mark(live).await?;
+    finish_erasure(sectors, state, live).await
+}
+
+async fn finish_erasure<M: RawMutex, F: NorFlash>(
+    sectors: &mut Sectors<'_, M, F>,
+    state: &mut State,
+    live: usize,
+) -> Result<(), SettingsError> {
+    sectors.clear(1 - live).await?;
+    state.is_settled = true;
+    Ok(())
 }

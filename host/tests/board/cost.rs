@@ -34,7 +34,7 @@ const STAGES: &[(&str, &[&str])] = &[
     ("SHA-256", &["sha2::", "hmac::", "hkdf::"]),
     ("copies", &["memcpy", "memmove", "memset", "memclr", "memcmp", "bcmp"]),
     ("flash driver", &["drivers::nor", "emulator::nor", "drivers::cfi", "drivers::storage"]),
-    ("slots", &["waft_receiver::slots"]),
+    ("slots", &["waft_receiver::slots", "waft_receiver::flash"]),
     (
         "TCP/IP and Ethernet",
         &[

@@ -58,7 +58,8 @@ pub(super) enum Command<'l> {
 
 impl<'l> Command<'l> {
     pub(super) fn parse(line: &'l str) -> Option<Self> {
-        let (word, rest) = line.split_at(line.bytes().position(|byte| byte == b' ').unwrap_or(line.len()));
+        let space = line.bytes().position(|byte| byte == b' ').unwrap_or(line.len());
+        let (word, rest) = line.split_at_checked(space)?;
         Some(match (word, rest.trim_ascii()) {
             ("help" | "?", "") => Self::Help,
             ("status", "") => Self::Status,

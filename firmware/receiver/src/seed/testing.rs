@@ -88,7 +88,7 @@ impl NorFlash for Flash {
 }
 
 /// The seed on this flash.
-pub(crate) fn ratchet(flash: &mut Flash) -> Ratchet<&mut Flash> {
+pub(crate) fn ratchet(flash: &mut Flash) -> Ratchet<'_, Flash> {
     Ratchet::new(flash, [0, SECTOR as u32])
 }
 

@@ -125,13 +125,13 @@ fn what_does_not_read_back_is_not_used() {
     (0..7).for_each(|_| drop(boot(&mut full, None).unwrap()));
     for stuck in [0, 8, 20, 51, 63] {
         let mut flash = Flash { stuck: SECTOR + stuck..SECTOR + stuck + 1, ..full.clone() };
-        assert_eq!(boot(&mut flash, None), Err(SeedError::Verify), "{stuck}");
+        assert_eq!(boot(&mut flash, None), Err(SeedError::Flash), "{stuck}");
     }
     // A cell that the flash does not keep is skipped.
     let mut flash = Flash { stuck: BASE + 2 * CELL + 5..BASE + 2 * CELL + 6, ..Flash::new() };
     assert_eq!(boot(&mut flash, None), Ok(second_of(Flash::new())));
     let mut flash = Flash { stuck: BASE + 2 * CELL..SECTOR, ..Flash::new() };
-    assert_eq!(boot(&mut flash, None), Err(SeedError::Verify));
+    assert_eq!(boot(&mut flash, None), Err(SeedError::Flash));
 }
 
 fn second_of(mut flash: Flash) -> Secret {

@@ -7,8 +7,9 @@ use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 
 use super::format::{CELL, Cell, Head, NETWORK};
-use super::sectors::Fault;
+use super::sectors::Sectors;
 use super::{Settings, SettingsError};
+use crate::flash::Fault;
 use crate::identity::{SSID_MAX, TrustedSenders, Wifi};
 
 /// The cells of a network: the name, and both halves of the passphrase.
@@ -34,25 +35,29 @@ impl<M: RawMutex, F: NorFlash> Settings<'_, M, F> {
         self.check_changeable()?;
         let was_lost = self.begin_change(&mut state)?;
         let before = core::mem::replace(&mut state.network, network);
-        let stored = self.store(&mut state, Some(senders)).await;
+        let stored = self.store(&mut self.sectors().await, &mut state, Some(senders)).await;
         self.end_change(was_lost && stored.is_ok());
         if stored.is_err() {
             state.network = before;
         }
         stored
     }
+}
 
-    /// Reads the network of a copy.
-    pub(super) async fn load_network(&self, sector: usize, head: &Head) -> Result<Option<Wifi>, SettingsError> {
-        if !head.has_network {
-            return Ok(None);
-        }
-        let mut cells = [[0; CELL]; NETWORK_CELLS];
-        for (cell, index) in cells.iter_mut().zip(network_indices(true)) {
-            *cell = self.sectors.cell(sector, index).await.map_err(|Fault| SettingsError::Unreadable)?;
-        }
-        decode(&cells).map(Some).ok_or(SettingsError::Lost)
+/// Reads the network of a copy.
+pub(super) async fn load_network<M: RawMutex, F: NorFlash>(
+    sectors: &mut Sectors<'_, M, F>,
+    sector: usize,
+    head: &Head,
+) -> Result<Option<Wifi>, SettingsError> {
+    if !head.has_network {
+        return Ok(None);
     }
+    let mut cells = [[0; CELL]; NETWORK_CELLS];
+    for (cell, index) in cells.iter_mut().zip(network_indices(true)) {
+        *cell = sectors.cell(sector, index).await.map_err(|Fault| SettingsError::Unreadable)?;
+    }
+    decode(&cells).map(Some).ok_or(SettingsError::Lost)
 }
 
 /// The indices of the cells of the network in a copy.

@@ -5,10 +5,11 @@ use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 
 use super::format::{ERASED, Head, OWN, RESET};
-use super::sectors::Fault;
-use super::{Settings, SettingsError, State};
+use super::sectors::Sectors;
+use super::{Settings, SettingsError, State, finish_erasure};
 use crate::board::StartupError;
 use crate::entropy::{Sources, Trng, draw_tested};
+use crate::flash::Fault;
 use crate::identity::Identity;
 use crate::seed::{Secret, SeedError};
 
@@ -33,14 +34,15 @@ impl<M: RawMutex, F: NorFlash> Settings<'_, M, F> {
     /// Fails without a good generator, and if the settings are damaged or cannot be read: they may contain a secret.
     pub async fn own_secret(&self, trng: &mut impl Trng) -> Result<Secret, StartupError> {
         let mut state = self.state.lock().await;
-        let found = self.find(&mut state).await.map_err(StartupError::Settings)?;
+        let mut sectors = self.sectors().await;
+        let found = Self::find(&mut sectors, &mut state).await.map_err(StartupError::Settings)?;
         let secret = match found {
-            Some((live, head)) if head.flags & OWN != 0 => self.read_secret(&mut state, live).await,
+            Some((live, head)) if head.flags & OWN != 0 => read_secret(&mut sectors, &mut state, live).await,
             _ => {
                 let drawn = draw_tested(trng)
                     .await
                     .map_err(|fault| StartupError::Entropy(Sources { trng: Err(fault), seed: Err(SeedError::Lost) }))?;
-                self.store_secret(&mut state, found, &drawn).await.map(|()| drawn)
+                self.store_secret(&mut sectors, &mut state, found, &drawn).await.map(|()| drawn)
             }
         };
         let secret = secret.map_err(StartupError::Settings)?;
@@ -48,24 +50,10 @@ impl<M: RawMutex, F: NorFlash> Settings<'_, M, F> {
         Ok(secret)
     }
 
-    /// Reads the secret of a copy, and makes sure that the copy counts from now on.
-    async fn read_secret(&self, state: &mut State, live: usize) -> Result<Secret, SettingsError> {
-        let secret = self.sectors.cell(live, 1).await.map_err(|Fault| SettingsError::Unreadable)?;
-        if secret == ERASED {
-            return Err(SettingsError::Lost);
-        }
-        if !state.is_settled {
-            self.sectors.mark(live).await?;
-            // A torn mark of the other copy, such as that of a factory reset, may read otherwise when the settings are
-            // mounted. If this fails, it is tried again then.
-            let _ = self.finish_erasure(state, live).await;
-        }
-        Ok(secret.into())
-    }
-
     /// Stores a new secret. A factory reset that is not complete stays so.
     async fn store_secret(
         &self,
+        sectors: &mut Sectors<'_, M, F>,
         state: &mut State,
         found: Option<(usize, Head)>,
         secret: &Secret,
@@ -73,9 +61,28 @@ impl<M: RawMutex, F: NorFlash> Settings<'_, M, F> {
         let pending = found.map_or(0, |(_, head)| head.flags & RESET);
         (state.origin, state.flags) = (Some(**secret), OWN | pending);
         state.live = found.map(|(live, _)| live);
-        let stored = self.store(state, None).await;
+        let stored = self.store(sectors, state, None).await;
         // If this failed, the settings still belong to no identity, and nothing may be stored as the secret of one.
         (state.origin, state.flags) = (None, 0);
         stored
     }
+}
+
+/// Reads the secret of a copy, and makes sure that the copy counts from now on.
+async fn read_secret<M: RawMutex, F: NorFlash>(
+    sectors: &mut Sectors<'_, M, F>,
+    state: &mut State,
+    live: usize,
+) -> Result<Secret, SettingsError> {
+    let secret = sectors.cell(live, 1).await.map_err(|Fault| SettingsError::Unreadable)?;
+    if secret == ERASED {
+        return Err(SettingsError::Lost);
+    }
+    if !state.is_settled {
+        sectors.mark(live).await?;
+        // A torn mark of the other copy, such as that of a factory reset, may read otherwise when the settings are
+        // mounted. If this fails, it is tried again then.
+        let _ = finish_erasure(sectors, state, live).await;
+    }
+    Ok(secret.into())
 }

@@ -2,19 +2,17 @@
 //! order of the operations, which makes them safe under power cuts, is in the parent module.
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
-use embassy_sync::mutex::Mutex;
+use embassy_sync::mutex::MutexGuard;
 use embedded_storage_async::nor_flash::NorFlash;
 
 use super::SettingsError;
 use super::format::{CELL, Cell, ERASED, First, Head, LIVE, LIVES, NewCopy, USED_BYTES, cover};
 use crate::crc::Crc32;
+use crate::flash::{self, Fault};
 
-/// Attempts per read.
-const TRIES: usize = 3;
-
-/// The sectors, in a flash that is shared.
+/// The sectors, in a flash that is locked.
 pub(super) struct Sectors<'f, M: RawMutex, F> {
-    flash: &'f Mutex<M, F>,
+    flash: MutexGuard<'f, M, F>,
     at: [u32; 2],
 }
 
@@ -36,9 +34,6 @@ pub(super) enum Sector {
     Unreadable,
 }
 
-/// A flash operation failed, or the flash did not keep what was written.
-pub(super) struct Fault;
-
 impl From<Fault> for SettingsError {
     fn from(_: Fault) -> Self {
         Self::Flash
@@ -51,13 +46,13 @@ impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
         assert!(F::ERASE_SIZE >= USED_BYTES, "a sector holds a copy and its marks");
     };
 
-    pub(super) const fn new(flash: &'f Mutex<M, F>, at: [u32; 2]) -> Self {
+    pub(super) fn new(flash: MutexGuard<'f, M, F>, at: [u32; 2]) -> Self {
         let () = Self::GEOMETRY;
         Self { flash, at }
     }
 
     /// Reads what a sector contains.
-    pub(super) async fn read(&self, sector: usize) -> Sector {
+    pub(super) async fn read(&mut self, sector: usize) -> Sector {
         let head = match self.cell(sector, 0).await.map(|cell| First::decode(&cell)) {
             Ok(First::Head(head)) => head,
             Ok(First::Blank) => return Sector::Blank,
@@ -90,7 +85,7 @@ impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
     }
 
     /// Erases a sector and writes a copy to it, which does not count yet. Fails if the list of senders changes meanwhile.
-    pub(super) async fn write(&self, sector: usize, copy: &NewCopy<'_>) -> Result<(), Fault> {
+    pub(super) async fn write(&mut self, sector: usize, copy: &NewCopy<'_>) -> Result<(), Fault> {
         self.erase(sector).await?;
         for index in copy.indices(0) {
             self.program(sector, index, &copy.cell(index)).await?;
@@ -100,7 +95,7 @@ impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
 
     /// Writes a LIVE mark. If the flash does not keep it, tries the next cell. Without a free cell, the marks before
     /// suffice.
-    pub(super) async fn mark(&self, sector: usize) -> Result<(), Fault> {
+    pub(super) async fn mark(&mut self, sector: usize) -> Result<(), Fault> {
         let mut is_marked = false;
         for index in LIVE..LIVE + LIVES {
             match self.cell(sector, index).await {
@@ -117,31 +112,27 @@ impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
     }
 
     /// Erases a sector, and marks that as completed.
-    pub(super) async fn clear(&self, sector: usize) -> Result<(), Fault> {
+    pub(super) async fn clear(&mut self, sector: usize) -> Result<(), Fault> {
         self.erase(sector).await?;
         self.program(sector, 0, &ERASED).await
     }
 
-    /// Reads a cell. Retries, because an error may be transient.
-    pub(super) async fn cell(&self, sector: usize, cell: u32) -> Result<Cell, Fault> {
+    /// Reads a cell.
+    pub(super) async fn cell(&mut self, sector: usize, cell: u32) -> Result<Cell, Fault> {
         let mut bytes = [0; CELL];
-        for _ in 0..TRIES {
-            if self.flash.lock().await.read(self.offset(sector, cell), &mut bytes).await.is_ok() {
-                return Ok(bytes);
-            }
-        }
-        Err(Fault)
+        let at = self.offset(sector, cell);
+        flash::read(&mut *self.flash, at, &mut bytes).await.map(|()| bytes)
     }
 
     /// Writes a cell, and verifies that it reads back.
-    async fn program(&self, sector: usize, cell: u32, bytes: &Cell) -> Result<(), Fault> {
-        self.flash.lock().await.write(self.offset(sector, cell), bytes).await.map_err(|_| Fault)?;
-        if self.cell(sector, cell).await? == *bytes { Ok(()) } else { Err(Fault) }
+    async fn program(&mut self, sector: usize, cell: u32, bytes: &Cell) -> Result<(), Fault> {
+        let at = self.offset(sector, cell);
+        flash::program(&mut *self.flash, at, bytes, &mut [0; CELL]).await
     }
 
-    async fn erase(&self, sector: usize) -> Result<(), Fault> {
+    fn erase(&mut self, sector: usize) -> impl Future<Output = Result<(), Fault>> {
         let from = self.at[sector];
-        self.flash.lock().await.erase(from, from + F::ERASE_SIZE as u32).await.map_err(|_| Fault)
+        flash::erase(&mut *self.flash, from..from + F::ERASE_SIZE as u32)
     }
 
     fn offset(&self, sector: usize, cell: u32) -> u32 {

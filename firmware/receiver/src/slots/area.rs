@@ -6,19 +6,18 @@
 use core::ops::Range;
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
-use embassy_sync::mutex::Mutex;
+use embassy_sync::mutex::{Mutex, MutexGuard};
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::session::StoreError;
 
 use super::record::CELL;
+use crate::flash::{self, Fault, UNIT_MAX};
 
 /// The largest supported erase block, in bytes.
 pub const ERASE_MAX: usize = 256 << 10;
 /// The smallest supported erase block, in bytes. It holds a snapshot of the journal, and as much again.
 pub const ERASE_MIN: usize = 2 << 10;
 
-/// Attempts per read.
-const TRIES: usize = 3;
 /// Written bytes are read back and compared in pieces of this length.
 const COMPARE: usize = 256;
 
@@ -53,10 +52,6 @@ pub enum LayoutError {
     /// The region has fewer than four erase blocks.
     TooSmall,
 }
-
-/// The flash failed, or did not keep what was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fault;
 
 impl From<Fault> for StoreError {
     fn from(_: Fault) -> Self {
@@ -125,13 +120,6 @@ impl Layout {
     }
 }
 
-/// Compares two slices of the same length, 16 bytes at once. `==` compares them byte by byte on a microcontroller, at
-/// seven instructions per byte of a transfer.
-fn is_equal(a: &[u8], b: &[u8]) -> bool {
-    let ((a_parts, a_rest), (b_parts, b_rest)) = (a.as_chunks(), b.as_chunks());
-    a_parts.iter().zip(b_parts).all(|(a, b)| u128::from_ne_bytes(*a) == u128::from_ne_bytes(*b)) && a_rest == b_rest
-}
-
 /// The flash, which is shared with the application, and the layout of this region.
 pub(super) struct Area<'f, M: RawMutex, F> {
     flash: &'f Mutex<M, F>,
@@ -141,7 +129,7 @@ pub(super) struct Area<'f, M: RawMutex, F> {
 impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
     const GEOMETRY: () = {
         assert!(F::WRITE_SIZE.is_power_of_two() && F::WRITE_SIZE <= CELL, "write units of 1 to 32 bytes");
-        assert!(F::READ_SIZE.is_power_of_two() && F::READ_SIZE <= CELL, "read units of 1 to 32 bytes");
+        assert!(F::READ_SIZE.is_power_of_two() && F::READ_SIZE <= UNIT_MAX, "read units of 1 to 32 bytes");
         assert!(F::ERASE_SIZE.is_multiple_of(CELL), "whole cells in an erase block");
         assert!(F::ERASE_SIZE >= ERASE_MIN && F::ERASE_SIZE <= ERASE_MAX, "erase blocks of 2 to 256 KiB");
     };
@@ -163,58 +151,44 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
 
     /// Reads any range, regardless of the flash's read unit.
     pub(super) async fn read(&self, at: u32, bytes: &mut [u8]) -> Result<(), Fault> {
-        read(&mut *self.flash.lock().await, at, bytes).await
+        self.lock().await.read(at, bytes).await
+    }
+
+    /// Locks the flash for several operations. Until the value is dropped, readers of a folder wait.
+    pub(super) async fn lock(&self) -> Locked<'_, M, F> {
+        Locked { flash: self.flash.lock().await, layout: self.layout }
+    }
+}
+
+/// The flash, while it is locked.
+pub(super) struct Locked<'a, M: RawMutex, F> {
+    flash: MutexGuard<'a, M, F>,
+    layout: Layout,
+}
+
+impl<M: RawMutex, F: NorFlash> Locked<'_, M, F> {
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Reads any range, regardless of the flash's read unit.
+    pub(super) fn read(&mut self, at: u32, bytes: &mut [u8]) -> impl Future<Output = Result<(), Fault>> {
+        flash::read(&mut *self.flash, at, bytes)
     }
 
     /// Writes whole write units to erased flash, and verifies that they read back.
-    pub(super) async fn program(&self, at: u32, bytes: &[u8]) -> Result<(), Fault> {
-        let mut flash = self.flash.lock().await;
-        flash.write(at, bytes).await.map_err(|_| Fault)?;
-        let mut back = [0; COMPARE];
-        for (index, piece) in bytes.chunks(COMPARE).enumerate() {
-            let back = &mut back[..piece.len()];
-            read(&mut *flash, at + (index * COMPARE) as u32, back).await?;
-            if !is_equal(back, piece) {
-                return Err(Fault);
-            }
-        }
-        Ok(())
+    pub(super) async fn program(&mut self, at: u32, bytes: &[u8]) -> Result<(), Fault> {
+        flash::program(&mut *self.flash, at, bytes, &mut [0; COMPARE]).await
     }
 
     /// Erases a block even if it reads as blank: after an interrupted erasure, a block may read as blank without being
     /// erased.
-    pub(super) fn erase(&self, at: u32) -> impl Future<Output = Result<(), Fault>> {
+    pub(super) fn erase(&mut self, at: u32) -> impl Future<Output = Result<(), Fault>> {
         self.erase_range(at..at + self.layout.block)
     }
 
     /// Erases whole blocks, as [`erase`](Self::erase) does.
-    pub(super) async fn erase_range(&self, range: Range<u32>) -> Result<(), Fault> {
-        self.flash.lock().await.erase(range.start, range.end).await.map_err(|_| Fault)
+    pub(super) fn erase_range(&mut self, range: Range<u32>) -> impl Future<Output = Result<(), Fault>> {
+        flash::erase(&mut *self.flash, range)
     }
-}
-
-/// Reads any range, regardless of the flash's read unit. Retries, because an error may be transient.
-async fn read<F: NorFlash>(flash: &mut F, mut at: u32, mut bytes: &mut [u8]) -> Result<(), Fault> {
-    let unit = F::READ_SIZE;
-    let mut tries = TRIES;
-    while !bytes.is_empty() {
-        let skip = at as usize % unit;
-        let whole = if skip == 0 { bytes.len() / unit * unit } else { 0 };
-        let mut window = [0; CELL];
-        let units = if whole > 0 { &mut bytes[..whole] } else { &mut window[..unit] };
-        if flash.read(at - skip as u32, units).await.is_err() {
-            tries -= 1;
-            if tries == 0 {
-                return Err(Fault);
-            }
-            continue;
-        }
-        let taken = if whole > 0 { whole } else { bytes.len().min(unit - skip) };
-        if whole == 0 {
-            bytes[..taken].copy_from_slice(&window[skip..][..taken]);
-        }
-        at += taken as u32;
-        bytes = &mut bytes[taken..];
-    }
-    Ok(())
 }

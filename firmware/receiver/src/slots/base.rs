@@ -22,7 +22,7 @@ use waft_core::session::StoreError;
 use waft_core::session::own_frame::own_frame;
 use waft_core::wire::message::{BaseFile, BaseFiles};
 
-use super::area::{Area, Slot};
+use super::area::{Locked, Slot};
 use super::record::Committed;
 
 /// Paths are compared in pieces of this length.
@@ -55,7 +55,7 @@ pub(super) struct Match {
 
 /// Reads both archives. The last bytes of the new one may not be on the flash yet.
 pub(super) struct Archives<'a, 'f, M: RawMutex, F> {
-    pub(super) area: &'a Area<'f, M, F>,
+    pub(super) area: &'a mut Locked<'f, M, F>,
     pub(super) new: Slot,
     /// The bytes of the new archive from offset `flushed` on.
     pub(super) tail: &'a [u8],
@@ -64,7 +64,7 @@ pub(super) struct Archives<'a, 'f, M: RawMutex, F> {
 
 impl<M: RawMutex, F: NorFlash> Archives<'_, '_, M, F> {
     /// Reads bytes of the archive in a slot.
-    async fn read(&self, slot: Slot, at: u32, bytes: &mut [u8]) -> Result<(), StoreError> {
+    async fn read(&mut self, slot: Slot, at: u32, bytes: &mut [u8]) -> Result<(), StoreError> {
         let stored = match slot == self.new {
             true => bytes.len().min(self.flushed.saturating_sub(at) as usize),
             false => bytes.len(),
@@ -74,7 +74,8 @@ impl<M: RawMutex, F: NorFlash> Archives<'_, '_, M, F> {
             let from = at.saturating_sub(self.flushed) as usize;
             tail.copy_from_slice(self.tail.get(from..from + tail.len()).ok_or(StoreError::BaseLost)?);
         }
-        self.area.read(self.area.layout().byte(slot, at), stored).await.map_err(|_| StoreError::BaseLost)
+        let at = self.area.layout().byte(slot, at);
+        self.area.read(at, stored).await.map_err(|_| StoreError::BaseLost)
     }
 }
 
@@ -98,13 +99,13 @@ impl Base {
     /// manifest.
     pub(super) async fn list<M: RawMutex, F: NorFlash>(
         &mut self,
-        archives: &Archives<'_, '_, M, F>,
+        archives: &mut Archives<'_, '_, M, F>,
         position: u32,
         files: &mut BaseFiles,
     ) {
-        while !files.is_full()
-            && let Ok(Some(found)) = own_frame(pin!(self.matches.next(archives))).await
-        {
+        while !files.is_full() {
+            let next = own_frame(pin!(self.matches.next(archives))).await;
+            let Ok(Some(found)) = next else { break };
             let mut digest = Digest([0; DIGEST]);
             let at = found.base + found.length - DIGEST as u32;
             if found.new + found.length > position && archives.read(self.slot, at, &mut digest.0).await.is_ok() {
@@ -119,7 +120,7 @@ impl Base {
     /// `end`.
     pub(super) async fn part<M: RawMutex, F: NorFlash>(
         &mut self,
-        archives: &Archives<'_, '_, M, F>,
+        archives: &mut Archives<'_, '_, M, F>,
         position: u32,
         end: u32,
     ) -> Result<Part, StoreError> {
@@ -162,7 +163,7 @@ impl Matches {
 
     async fn next<M: RawMutex, F: NorFlash>(
         &mut self,
-        archives: &Archives<'_, '_, M, F>,
+        archives: &mut Archives<'_, '_, M, F>,
     ) -> Result<Option<Match>, StoreError> {
         while let Some(new) = self.new.entry(archives).await?
             && let Some(base) = self.base.entry(archives).await?
@@ -214,7 +215,7 @@ struct Next {
 impl Walk {
     async fn entry<M: RawMutex, F: NorFlash>(
         &self,
-        archives: &Archives<'_, '_, M, F>,
+        archives: &mut Archives<'_, '_, M, F>,
     ) -> Result<Option<Next>, StoreError> {
         if self.at >= self.end {
             return Ok(None);
@@ -250,7 +251,7 @@ impl Walk {
 
 /// The order of two paths, component by component.
 async fn compare<M: RawMutex, F: NorFlash>(
-    archives: &Archives<'_, '_, M, F>,
+    archives: &mut Archives<'_, '_, M, F>,
     new: &Next,
     base: &Next,
 ) -> Result<Ordering, StoreError> {

@@ -6,7 +6,7 @@ use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 
 use super::JournalError;
-use super::area::{Area, Slot};
+use super::area::{Locked, Slot};
 use super::record::{self, CELL, CellError, Head, RECORD_MAX, Record};
 use super::state::State;
 
@@ -50,7 +50,7 @@ pub(super) struct Block {
 }
 
 /// Reads both blocks.
-pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Found {
+pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &mut Locked<'_, M, F>) -> Found {
     let blocks = [read_block(area, 0).await, read_block(area, 1).await];
     let has_error = |error| blocks.iter().any(|block| block.as_ref().is_err_and(|found| *found == error));
     let (torn, unread, foreign) =
@@ -134,7 +134,7 @@ fn live(found: [Result<Block, CellError>; 2]) -> Option<Block> {
 }
 
 /// Reads a block: its head, or else the copy of it in the other block, and all valid records.
-async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, index: u8) -> Result<Block, CellError> {
+async fn read_block<M: RawMutex, F: NorFlash>(area: &mut Locked<'_, M, F>, index: u8) -> Result<Block, CellError> {
     let head = match (read_head(area, 1 - index, COPY).await, read_head(area, index, 0).await) {
         (Ok(head), _) | (_, Ok(head)) => head,
         // The cell of the copy is blank, or contains a record of the other block.
@@ -169,30 +169,36 @@ async fn read_block<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, index: u8) 
     Ok(block)
 }
 
-async fn read_head<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, block: u8, cell: u32) -> Result<Head, CellError> {
+async fn read_head<M: RawMutex, F: NorFlash>(
+    area: &mut Locked<'_, M, F>,
+    block: u8,
+    cell: u32,
+) -> Result<Head, CellError> {
     let mut bytes = [0; CELL];
-    area.read(area.layout().cell(block, cell), &mut bytes).await?;
+    let at = area.layout().cell(block, cell);
+    area.read(at, &mut bytes).await?;
     Head::decode(area.layout(), &bytes)
 }
 
 /// Reads the record at a cell. **A read error counts as an invalid record.**
 async fn read_record<M: RawMutex, F: NorFlash>(
-    area: &Area<'_, M, F>,
+    area: &mut Locked<'_, M, F>,
     block: u8,
     cell: u32,
     sequence: u32,
 ) -> Result<Record, CellError> {
     let mut bytes = [0; RECORD_MAX];
-    let layout = area.layout();
-    area.read(layout.cell(block, cell), &mut bytes[..CELL]).await?;
-    let cells = Record::cells_of(bytes[0]).filter(|cells| cell as usize + cells <= layout.block() as usize / CELL);
+    let (at, room) = (area.layout().cell(block, cell), area.layout().block() as usize / CELL);
+    area.read(at, &mut bytes[..CELL]).await?;
+    let cells = Record::cells_of(bytes[0]).filter(|cells| cell as usize + cells <= room);
     let Some(cells) = cells else { return Err(CellError::of(&bytes[..CELL])) };
-    area.read(layout.cell(block, cell), &mut bytes[..cells * CELL]).await?;
+    area.read(at, &mut bytes[..cells * CELL]).await?;
     Record::decode(sequence, &bytes[..cells * CELL]).ok_or(CellError::Torn)
 }
 
 /// Whether the slot contains the mark that no folder was ever committed.
-pub(super) async fn is_void<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>, slot: Slot) -> bool {
+pub(super) async fn is_void<M: RawMutex, F: NorFlash>(area: &mut Locked<'_, M, F>, slot: Slot) -> bool {
     let mut bytes = [0; CELL];
-    area.read(area.layout().byte(slot, 0), &mut bytes).await.is_ok() && bytes == record::void()
+    let at = area.layout().byte(slot, 0);
+    area.read(at, &mut bytes).await.is_ok() && bytes == record::void()
 }

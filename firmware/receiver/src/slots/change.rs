@@ -73,10 +73,11 @@ pub(super) async fn revert<M: RawMutex, F: NorFlash>(
         _ => return Err(RevertError::Damaged),
     }
     let record = Record::Revert { generation: previous.generation };
-    journal.append(&slots.area, &record).await.map_err(|_| RevertError::Flash)?;
+    let mut area = slots.area.lock().await;
+    journal.append(&mut area, &record).await.map_err(|_| RevertError::Flash)?;
     // There is no await in between, so that readers never see a folder whose slot the journal considers free.
     slots.show_reverted(journal.committed());
-    journal.acknowledge(&slots.area).await;
+    journal.acknowledge(&mut area).await;
     Ok(())
 }
 
@@ -107,14 +108,15 @@ pub(super) async fn make<M: RawMutex, F: NorFlash>(
             _ => return Ok(()),
         },
     };
-    if let Err(fault) = journal.append(&slots.area, &record).await {
+    let mut area = slots.area.lock().await;
+    if let Err(fault) = journal.append(&mut area, &record).await {
         journal.restore_error(error);
         return Err(fault.into());
     }
     if let SlotChange::Forget = change {
         slots.show(None, None);
     }
-    journal.acknowledge(&slots.area).await;
+    journal.acknowledge(&mut area).await;
     Ok(())
 }
 

@@ -10,9 +10,10 @@ use waft_core::digest::Digest;
 use waft_core::limits::ENTRY_MAX;
 use waft_core::session::StoreError;
 
-use super::area::{Area, Fault, Slot};
+use super::area::{Area, Slot};
 use super::record::Sizes;
 use super::transfer::Transfer;
+use crate::flash::Fault;
 
 /// The number of bytes after which a reader of a slot yields: reading and hashing them takes less than 200,000
 /// instructions.
@@ -136,10 +137,12 @@ struct FileSizes {
 
 impl FileSizes {
     async fn next<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<u64, StoreError> {
+        let mut area = area.lock().await;
         while self.at < self.end {
             let mut head = [0; ENTRY_PREFIX + KIND_MAX];
             let length = head.len().min((self.end - self.at) as usize);
-            area.read(area.layout().byte(self.slot, self.at), &mut head[..length]).await.map_err(WalkError::from)?;
+            let at = area.layout().byte(self.slot, self.at);
+            area.read(at, &mut head[..length]).await.map_err(WalkError::from)?;
             let [high, low, kind @ ..] = head;
             self.at += ENTRY_PREFIX as u32 + u32::from(u16::from_be_bytes([high, low]));
             match Entry::decode_kind(&kind) {
@@ -202,14 +205,15 @@ impl Cursor {
             return Ok(None);
         }
         let mut prefix = [0; ENTRY_PREFIX];
-        area.read(area.layout().byte(self.slot, self.at), &mut prefix).await?;
+        let (at, mut area) = (area.layout().byte(self.slot, self.at), area.lock().await);
+        area.read(at, &mut prefix).await?;
         let length = usize::from(u16::from_be_bytes(prefix));
         let next = u64::from(self.at) + (ENTRY_PREFIX + length) as u64;
         if length > ENTRY_MAX || next > self.end.into() {
             return Err(WalkError::Damaged);
         }
         let bytes = &mut self.entry[..length];
-        area.read(area.layout().byte(self.slot, self.at + ENTRY_PREFIX as u32), bytes).await?;
+        area.read(at + ENTRY_PREFIX as u32, bytes).await?;
         let entry = Entry::decode(bytes).map_err(|_| WalkError::Damaged)?;
         let content = self.content;
         if let Some(size) = entry.size() {

@@ -9,10 +9,11 @@ use waft_core::digest::{Digest, Hasher};
 use waft_core::path::RelPath;
 
 use super::Slots;
-use super::area::{Fault, Slot};
+use super::area::Slot;
 use super::check::{self, Cursor, Pieces, WalkError};
 use super::record::Committed;
 use super::transfer::Transfer;
+use crate::flash::Fault;
 
 /// The length of the pieces that `verify` reads.
 const PIECE: usize = 256;

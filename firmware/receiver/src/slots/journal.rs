@@ -36,10 +36,11 @@ use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 
 use super::JournalError;
-use super::area::{Area, Fault, Slot};
+use super::area::{Locked, Slot};
 use super::blocks::{self, Block, COPY, Found, is_void};
 use super::record::{self, CELL, Committed, Head, RECORD_MAX, Record};
 use super::state::State;
+use crate::flash::Fault;
 
 /// The log and its end.
 pub(super) struct Journal {
@@ -80,7 +81,7 @@ impl Journal {
     }
 
     /// Reads the journal from the flash. Writes nothing.
-    pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Self {
+    pub(super) async fn read<M: RawMutex, F: NorFlash>(area: &mut Locked<'_, M, F>) -> Self {
         let Found { live, is_doubtful, error } = blocks::read(area).await;
         Self {
             block: live.as_ref().map(|live| live.index),
@@ -134,7 +135,7 @@ impl Journal {
     /// **Rotates if the last record was never acknowledged, before readers see its effect**, because a torn record may
     /// be readable now and not later. Otherwise writes nothing, so neither a normal boot nor a crash loop wears the
     /// flash. After an error, the next write rotates.
-    pub(super) async fn rotate_unless_acknowledged<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) {
+    pub(super) async fn rotate_unless_acknowledged<M: RawMutex, F: NorFlash>(&mut self, area: &mut Locked<'_, M, F>) {
         if !self.is_acknowledged && self.error.is_none() {
             self.is_acknowledged = self.rotate(area).await.is_ok();
         }
@@ -143,7 +144,7 @@ impl Journal {
     /// Appends a record. It is durable when this returns `Ok`.
     pub(super) async fn append<M: RawMutex, F: NorFlash>(
         &mut self,
-        area: &Area<'_, M, F>,
+        area: &mut Locked<'_, M, F>,
         record: &Record,
     ) -> Result<(), Fault> {
         if self.error.is_some() || !self.is_read {
@@ -162,7 +163,7 @@ impl Journal {
 
     /// Appends ACK, which acknowledges the last record. If this fails, tries the other block. If that fails, too,
     /// the next boot rotates the journal.
-    pub(super) async fn acknowledge<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) {
+    pub(super) async fn acknowledge<M: RawMutex, F: NorFlash>(&mut self, area: &mut Locked<'_, M, F>) {
         for _ in 0..2 {
             if self.append(area, &Record::Ack).await.is_ok() {
                 return;
@@ -191,7 +192,11 @@ impl Journal {
 
     /// **Never appends to a block that was live before this boot**, because its last record and the space after it may
     /// be torn. The same holds after a write that failed or was cancelled.
-    async fn make_ready<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>, cells: u32) -> Result<(), Fault> {
+    async fn make_ready<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &mut Locked<'_, M, F>,
+        cells: u32,
+    ) -> Result<(), Fault> {
         let room = area.layout().block() / CELL as u32;
         if self.is_fresh && self.next + cells <= room { Ok(()) } else { self.rotate(area).await }
     }
@@ -200,12 +205,12 @@ impl Journal {
     /// last, because it states how many cells precede it. **Erases the older block before the newer one gets a record
     /// with new state**: if the newer one becomes unreadable, the older one must not pass for the latest state. The copy of
     /// the head in the erased block shows that the newer one exists.
-    async fn rotate<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), Fault> {
+    async fn rotate<M: RawMutex, F: NorFlash>(&mut self, area: &mut Locked<'_, M, F>) -> Result<(), Fault> {
         self.is_fresh = false;
         if self.block.is_none() {
             write_void(area).await?;
         }
-        let layout = area.layout();
+        let layout = *area.layout();
         let (newer, older) = self.block.map_or((0, 1), |block| (1 - block, block));
         area.erase(layout.cell(newer, 0)).await?;
         let sequence = self.head.sequence.wrapping_add(1);
@@ -214,7 +219,7 @@ impl Journal {
             next += put(area, newer, next, sequence, &record).await?;
         }
         let head = Head { sequence, snapshot: (next - 1) as u16, before: self.next as u16 };
-        let bytes = head.encode(layout);
+        let bytes = head.encode(&layout);
         area.program(layout.cell(newer, 0), &bytes).await?;
         // Two records make the block certainly live.
         for _ in 0..2 {
@@ -230,7 +235,11 @@ impl Journal {
         Ok(())
     }
 
-    async fn write<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>, record: &Record) -> Result<(), Fault> {
+    async fn write<M: RawMutex, F: NorFlash>(
+        &mut self,
+        area: &mut Locked<'_, M, F>,
+        record: &Record,
+    ) -> Result<(), Fault> {
         // Remains false if the write fails or its future is dropped.
         self.is_fresh = false;
         let block = self.block.expect("rotate() opened a block");
@@ -243,7 +252,7 @@ impl Journal {
 /// Marks a slot as never used, before the blocks are written for the first time. An existing mark stays, because it may
 /// be the only complete one; but the other slot is marked too, because the existing mark may be torn. The first
 /// rotation erases the mark in slot B, and the first transfer erases the one in slot A.
-async fn write_void<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Result<(), Fault> {
+async fn write_void<M: RawMutex, F: NorFlash>(area: &mut Locked<'_, M, F>) -> Result<(), Fault> {
     for slot in [Slot::A, Slot::B] {
         if !is_void(area, slot).await {
             let at = area.layout().byte(slot, 0);
@@ -255,7 +264,7 @@ async fn write_void<M: RawMutex, F: NorFlash>(area: &Area<'_, M, F>) -> Result<(
 }
 
 async fn put<M: RawMutex, F: NorFlash>(
-    area: &Area<'_, M, F>,
+    area: &mut Locked<'_, M, F>,
     block: u8,
     cell: u32,
     sequence: u32,
@@ -263,6 +272,7 @@ async fn put<M: RawMutex, F: NorFlash>(
 ) -> Result<u32, Fault> {
     let mut bytes = [0; RECORD_MAX];
     let bytes = record.encode(sequence, &mut bytes);
-    area.program(area.layout().cell(block, cell), bytes).await?;
+    let at = area.layout().cell(block, cell);
+    area.program(at, bytes).await?;
     Ok(record.cells())
 }

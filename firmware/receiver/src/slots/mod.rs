@@ -168,13 +168,13 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
         }
         let mut locked = self.lock_journal().await;
         // Reading takes several states of the journal, and what follows takes the buffers of a whole verification.
-        let mut journal = own_frame(pin!(Journal::read(&self.area))).await;
+        let mut journal = own_frame(pin!(Journal::read(&mut self.area.lock().await))).await;
         if let Some(committed) = journal.doubtful()
             && is_not_stored(self, &committed, buffer).await
         {
             journal.drop_folders();
         }
-        journal.rotate_unless_acknowledged(&self.area).await;
+        journal.rotate_unless_acknowledged(&mut self.area.lock().await).await;
         self.show(journal.committed(), journal.error());
         *locked = journal;
         Ok(())
@@ -216,8 +216,9 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     /// Erases the whole region: every folder, and the journal. Only before [`mount`](Self::mount), when nothing else uses
     /// it.
     pub(crate) async fn wipe(&self) -> Result<(), StoreError> {
+        let mut area = self.area.lock().await;
         for block in self.area.layout().blocks() {
-            self.area.erase(block).await?;
+            area.erase(block).await?;
         }
         Ok(())
     }

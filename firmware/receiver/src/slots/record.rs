@@ -31,7 +31,8 @@ use waft_core::certificate::CertificateHash;
 use waft_core::digest::Digest;
 use waft_core::session::Offered;
 
-use super::area::{Fault, Layout, Slot};
+use super::area::{Layout, Slot};
+use crate::flash::Fault;
 
 /// The bytes of a cell.
 pub(super) const CELL: usize = 32;

@@ -12,7 +12,7 @@ use waft_core::session::own_frame::own_frame;
 use waft_core::session::{Held, Offered, StoreError};
 use waft_core::wire::message::BaseFiles;
 
-use super::area::{Area, Slot};
+use super::area::{Area, Locked, Slot};
 use super::base::{Archives, Base};
 use super::check::Pieces;
 use super::journal::Journal;
@@ -89,7 +89,7 @@ impl Stage {
     /// Receives the next bytes of the archive.
     pub(super) async fn write<M: RawMutex, F: NorFlash>(
         &mut self,
-        area: &Area<'_, M, F>,
+        area: &mut Locked<'_, M, F>,
         journal: &mut Journal,
         manifest: &mut ManifestReader,
         mut bytes: &[u8],
@@ -132,8 +132,8 @@ impl Stage {
     ) {
         let base = self.base.get_or_insert_with(|| Base::new(self.slot, self.sizes.manifest, committed));
         let (position, flushed) = (self.position, self.flushed);
-        let archives = Archives { area, new: self.slot, tail: &buffer[..(position - flushed) as usize], flushed };
-        base.list(&archives, position, files).await;
+        let (area, tail) = (&mut area.lock().await, &buffer[..(position - flushed) as usize]);
+        base.list(&mut Archives { area, new: self.slot, tail, flushed }, position, files).await;
     }
 
     /// Copies the next `length` bytes of the archive from the base, file by file. They go through the buffer, where the
@@ -145,25 +145,30 @@ impl Stage {
         length: u32,
         buffer: &mut [u8],
     ) -> Result<(), StoreError> {
-        self.announce(area, journal).await?;
+        self.announce(&mut area.lock().await, journal).await?;
         let end = self.position + length;
         while self.position < end {
             let base = self.base.as_mut().ok_or(StoreError::NotListed)?;
             let (position, flushed) = (self.position, self.flushed);
-            let archives = Archives { area, new: self.slot, tail: &buffer[..(position - flushed) as usize], flushed };
-            let (slot, part) = (base.slot, base.part(&archives, position, end).await?);
+            let part = {
+                let (area, tail) = (&mut area.lock().await, &buffer[..(position - flushed) as usize]);
+                base.part(&mut Archives { area, new: self.slot, tail, flushed }, position, end).await?
+            };
+            let slot = base.slot;
             let (mut at, to) = (part.at, self.position + part.length);
             while self.position < to {
                 let filled = (self.position - self.flushed) as usize;
                 let left = (area.layout().block() - self.flushed % area.layout().block()) as usize;
                 let room = (buffer.len() / CELL * CELL).min(left);
                 let piece = &mut buffer[filled..room.min(filled + (to - self.position) as usize)];
-                area.read(area.layout().byte(slot, at), piece).await.map_err(|_| StoreError::BaseLost)?;
+                let mut locked = area.lock().await;
+                locked.read(area.layout().byte(slot, at), piece).await.map_err(|_| StoreError::BaseLost)?;
                 at += piece.len() as u32;
                 self.position += piece.len() as u32;
                 if filled + piece.len() == room {
-                    own_frame(pin!(self.flush(area, journal, buffer))).await?;
+                    own_frame(pin!(self.flush(&mut locked, journal, buffer))).await?;
                 }
+                drop(locked);
                 yield_now().await;
             }
         }
@@ -178,7 +183,7 @@ impl Stage {
     /// Writes the rest of the buffer, padded to whole cells. Fails if the archive is incomplete.
     pub(super) async fn finish<M: RawMutex, F: NorFlash>(
         &mut self,
-        area: &Area<'_, M, F>,
+        area: &mut Locked<'_, M, F>,
         journal: &mut Journal,
         buffer: &mut [u8],
     ) -> Result<(), StoreError> {
@@ -208,7 +213,7 @@ impl Stage {
     /// later PROGRESS that is unreadable now may become readable again.
     async fn announce<M: RawMutex, F: NorFlash>(
         &mut self,
-        area: &Area<'_, M, F>,
+        area: &mut Locked<'_, M, F>,
         journal: &mut Journal,
     ) -> Result<(), StoreError> {
         if self.announced {
@@ -224,8 +229,8 @@ impl Stage {
     }
 
     /// Erases the blocks after the erased ones.
-    async fn erase_next<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<(), StoreError> {
-        let layout = area.layout();
+    async fn erase_next<M: RawMutex, F: NorFlash>(&mut self, area: &mut Locked<'_, M, F>) -> Result<(), StoreError> {
+        let layout = *area.layout();
         let end = layout.erase_end(self.slot, self.erased, self.sizes.total);
         area.erase_range(layout.byte(self.slot, self.erased)..layout.byte(self.slot, end)).await?;
         self.erased = end;
@@ -235,7 +240,7 @@ impl Stage {
     /// Writes the collected bytes, padded to whole cells.
     async fn flush<M: RawMutex, F: NorFlash>(
         &mut self,
-        area: &Area<'_, M, F>,
+        area: &mut Locked<'_, M, F>,
         journal: &mut Journal,
         buffer: &mut [u8],
     ) -> Result<(), StoreError> {
@@ -249,7 +254,7 @@ impl Stage {
     /// first byte, without a blank check.** After the last byte of a block, PROGRESS makes the block durable.
     async fn program<M: RawMutex, F: NorFlash>(
         &mut self,
-        area: &Area<'_, M, F>,
+        area: &mut Locked<'_, M, F>,
         journal: &mut Journal,
         cells: &[u8],
         length: u32,

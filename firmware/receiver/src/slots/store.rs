@@ -156,7 +156,7 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
     async fn verify_and_commit(&mut self) -> Result<Receipt, StoreError> {
         let Work::Part(stage) = &mut self.work else { return Err(StoreError::Io) };
         let area = &self.slots.area;
-        stage.finish(area, &mut self.journal, self.buffer).await?;
+        stage.finish(&mut area.lock().await, &mut self.journal, self.buffer).await?;
         let checked = check::whole(area, stage.slot, &stage.sizes, self.memory, self.buffer).await;
         let (summary, root) = checked.map_err(|error| match error {
             // The sender can send everything. What was copied is then compared with its own bytes, and replaced.
@@ -182,19 +182,21 @@ impl<'a, M: RawMutex, F: NorFlash, V: Review<M, F>> SlotStore<'a, M, F, V> {
             let verdict = self.review.review(&folder).await;
             verdict.map_err(|Rejection(code)| StoreError::Rejected { code })?;
         }
-        self.journal.append(area, &Record::Commit(committed)).await?;
+        let mut locked = area.lock().await;
+        self.journal.append(&mut locked, &Record::Commit(committed)).await?;
         // There is no await in between, so that readers never see a folder whose slot the journal considers free.
         self.slots.show(Some(committed), None);
         self.work = Work::Idle;
-        self.journal.acknowledge(area).await;
+        self.journal.acknowledge(&mut locked).await;
         Ok(receipt(&committed))
     }
 
     async fn commit_again(&mut self, committed: Committed, offered: Offered) -> Result<Receipt, StoreError> {
         let Offered { sender, created, .. } = offered;
         if self.journal.state().stamp(&sender) != Some(created) || !self.journal.is_acknowledged() {
-            self.journal.append(&self.slots.area, &Record::Stamp(Stamp { sender, created })).await?;
-            self.journal.acknowledge(&self.slots.area).await;
+            let mut locked = self.slots.area.lock().await;
+            self.journal.append(&mut locked, &Record::Stamp(Stamp { sender, created })).await?;
+            self.journal.acknowledge(&mut locked).await;
         }
         self.work = Work::Idle;
         Ok(receipt(&committed))
@@ -264,7 +266,8 @@ impl<M: RawMutex, F: NorFlash, V: Review<M, F>> Store for SlotStore<'_, M, F, V>
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
         match &mut self.work {
             Work::Part(stage) => {
-                stage.write(&self.slots.area, &mut self.journal, self.memory.manifest(), archive, self.buffer).await
+                let mut area = self.slots.area.lock().await;
+                stage.write(&mut area, &mut self.journal, self.memory.manifest(), archive, self.buffer).await
             }
             // An error of the caller: the archive is complete.
             Work::Idle | Work::Whole(..) => Err(StoreError::Io),
@@ -323,7 +326,7 @@ impl<M: RawMutex, F: NorFlash, V: Review<M, F>> Store for SlotStore<'_, M, F, V>
         self.work = Work::Idle;
         if is_in_journal {
             // If this fails, the same archive is resumed and refused again.
-            let _ = self.journal.append(&self.slots.area, &Record::Abandon).await;
+            let _ = self.journal.append(&mut self.slots.area.lock().await, &Record::Abandon).await;
         }
     }
 }
