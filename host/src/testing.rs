@@ -94,7 +94,7 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
     let _ = (path, mode);
 }
 
-fn set_time(path: &Path, seconds: u64) {
+pub(crate) fn set_time(path: &Path, seconds: u64) {
     let time = SystemTime::UNIX_EPOCH + Duration::new(seconds, 123_456_789);
     // Windows changes the time only of a file that was opened for writing; Unix cannot open a directory for writing.
     let file = fs::OpenOptions::new().read(true).write(path.is_file()).open(path);

@@ -9,28 +9,28 @@
 
 use std::cmp::Ordering;
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{BufReader, Seek as _, SeekFrom};
 
-use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsSyncExt as _};
-use cap_std::fs::{Dir, Metadata, OpenOptions};
+use cap_std::fs::{Dir, Metadata};
 use waft_core::archive::{DIGEST, Kind};
 use waft_core::digest::Digest;
 use waft_core::session::StoreError;
 use waft_core::wire::message::BaseFile;
 
 use super::blocking::{BlockingStore, StagedManifest};
-use super::capabilities::{Capabilities, Kept};
+use super::capabilities::Capabilities;
 use super::committed::Record;
 use super::error::{Failure, Result, check_wanted};
+use super::open_files::{OpenFile, OpenFiles};
 use super::small_files::SmallFiles;
 use super::stays::{Stays, Unchanged};
 use crate::folder::entries::{Entries, Item};
 use crate::platform;
 
 /// Number of bytes that are read from the target before they are handed on.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 /// A file of at least this length shares its content with the target's file, if it can. Less is copied as fast.
-const SHARED_MIN: u64 = 64 << 10;
+pub(super) const SHARED_MIN: u64 = 64 << 10;
 
 /// The folder in the target, and which of its files may be used.
 pub(super) struct Base {
@@ -63,13 +63,7 @@ impl Listed {
 
 impl Base {
     pub(super) fn new(target: Dir, record: Record) -> Self {
-        Self {
-            target: OpenFiles { root: target, parent: None },
-            record,
-            unchanged: None,
-            shares: true,
-            listed: Vec::new(),
-        }
+        Self { target: OpenFiles::new(target), record, unchanged: None, shares: true, listed: Vec::new() }
     }
 
     /// Lists the files of the new manifest that the target has, without those that end before `position`. If something
@@ -78,7 +72,7 @@ impl Base {
         let StagedManifest { file, length, capabilities, is_merged } = manifest;
         let written = file.metadata().ok().filter(|_| is_merged).map(Metadata::from_just_metadata);
         self.unchanged = written.and_then(|written| Unchanged::since(&written, capabilities.files));
-        if self.unchanged.is_some() && platform::sync_all(&self.target.root).is_err() {
+        if self.unchanged.is_some() && platform::sync_all(self.target.root()).is_err() {
             self.unchanged = None;
         }
         let mut files = Vec::new();
@@ -94,16 +88,14 @@ impl Base {
         files
     }
 
-    /// Opens the file of an entry that stays in the target if its content matches its digest. `None` if it does not stay.
+    /// Opens the file of an entry that is not staged, so that it stayed in the target. Its content need not be the same any
+    /// more. If just its attributes are not, the commit stages it.
     pub(super) fn open_staying(&mut self, entry: u32) -> Option<StayingFile> {
         let unchanged = self.unchanged?;
         let found = self.listed.binary_search_by_key(&entry, |listed| listed.item.index).ok()?;
         let listed = &self.listed[found];
-        let file = self.target.open(&listed.path, listed.size)?;
-        if !file.may_stay(unchanged, listed) {
-            return None;
-        }
-        let OpenFile { file, found } = file;
+        let OpenFile { file, found } = self.target.open(&listed.path, listed.size)?;
+        platform::sync_file(&file).ok()?;
         Some(StayingFile { file, found, digest: listed.digest, unchanged })
     }
 
@@ -161,7 +153,7 @@ impl Base {
             if content > 0 {
                 let unchanged = self.unchanged.filter(|_| from == 0);
                 let file = self.target.open(&listed.path, listed.size).ok_or(StoreError::BaseLost)?;
-                match unchanged.filter(|unchanged| file.may_stay(*unchanged, listed)) {
+                match unchanged.filter(|unchanged| file.may_stay(*unchanged, listed.size, &listed.item)) {
                     Some(unchanged) => stays.add(listed.item.index, &file.found, unchanged),
                     None if from > 0 || listed.size < SHARED_MIN || !self.shares => {}
                     None if bytes.is_empty() => return Ok(Some(file.file)),
@@ -270,77 +262,11 @@ fn compare(one: &str, other: &str) -> Ordering {
     one.split('/').cmp(other.split('/'))
 }
 
-/// A file that stays in the target if its content is as the sender has it.
+/// A file that stayed in the target.
 pub(super) struct StayingFile {
     pub(super) file: File,
     pub(super) found: Metadata,
     /// The digest that its content has to have.
     pub(super) digest: Digest,
     pub(super) unchanged: Unchanged,
-}
-
-/// A file of the target.
-struct OpenFile {
-    file: File,
-    found: Metadata,
-}
-
-impl OpenFile {
-    /// Whether the file may stay in the target. Makes it durable, as the tree is.
-    fn may_stay(&self, unchanged: Unchanged, listed: &Listed) -> bool {
-        unchanged.is_unchanged(&self.found, listed.size, &listed.item) && platform::sync_file(&self.file).is_ok()
-    }
-
-    /// Appends `length` bytes from offset `from` on. `None` if the file does not have them.
-    fn read(mut self, from: u64, length: u64, bytes: &mut Vec<u8>) -> Option<()> {
-        if from > 0 {
-            self.file.seek(SeekFrom::Start(from)).ok()?;
-        }
-        let got = self.file.take(length).read_to_end(bytes).ok()?;
-        (got as u64 == length).then_some(())
-    }
-}
-
-/// Opens files below the target, without following links.
-struct OpenFiles {
-    root: Dir,
-    /// The directory in which a file was opened last, and its path.
-    parent: Option<(String, Dir)>,
-}
-
-impl OpenFiles {
-    /// Whether the target still has the file as it was written, as far as that can be seen without reading it.
-    fn has(&mut self, path: &str, size: u64, item: &Item, capabilities: Capabilities) -> bool {
-        let Some((dir, name)) = self.dir_of(path) else { return false };
-        let Ok(found) = dir.symlink_metadata(name) else { return false };
-        let Ok(modified) = found.modified() else { return false };
-        // A changed mode changes no content.
-        let kept = Kept { modes: false, ..capabilities.files };
-        found.is_file() && found.len() == size && kept.is_written((0, modified.into_std()), 0, item.modified)
-    }
-
-    /// Opens a file of `size` bytes. `None` if it cannot be opened, or has another length.
-    fn open(&mut self, path: &str, size: u64) -> Option<OpenFile> {
-        let (dir, name) = self.dir_of(path)?;
-        let mut options = OpenOptions::new();
-        // If a pipe has taken the file's place, do not block until it has a writer.
-        options.read(true).follow(FollowSymlinks::No).nonblock(true);
-        let file = dir.open_with(name, &options).ok()?;
-        let found = file.metadata().ok()?;
-        (found.is_file() && found.len() == size).then(|| OpenFile { file: file.into_std(), found })
-    }
-
-    /// The directory of a path, and the path's last component.
-    fn dir_of<'p>(&mut self, path: &'p str) -> Option<(&Dir, &'p str)> {
-        let Some((parent, name)) = path.rsplit_once('/') else { return Some((&self.root, path)) };
-        if self.parent.as_ref().is_none_or(|(open, _)| open != parent) {
-            let mut components = parent.split('/');
-            let mut dir = platform::open_dir(&self.root, components.next()?).ok()?;
-            for component in components {
-                dir = platform::open_dir(&dir, component).ok()?;
-            }
-            self.parent = Some((parent.to_owned(), dir));
-        }
-        self.parent.as_ref().map(|(_, dir)| (dir, name))
-    }
 }

@@ -162,14 +162,6 @@ impl BlockingStore {
 
     /// Starts or resumes the offered archive. Returns the prefix of the archive that the store already holds.
     pub(super) fn begin(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Held> {
-        match self.begin_with(offered, is_it, true) {
-            // One of the files that stay cannot. Without them the prefix is shorter.
-            Err(Failure::Refused(StoreError::BaseLost)) => self.begin_with(offered, is_it, false),
-            begun => begun,
-        }
-    }
-
-    fn begin_with(&mut self, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool, may_stay: bool) -> Result<Held> {
         self.state = State::Idle;
         self.manifest = None;
         self.base = None;
@@ -200,7 +192,7 @@ impl BlockingStore {
         let ours = staging.is_of(offered).unwrap_or(false);
         let found = match ours {
             true => {
-                let base = self.base.as_mut().filter(|_| may_stay && self.onto == Onto::Merged);
+                let base = self.base.as_mut().filter(|_| self.onto == Onto::Merged);
                 held::read_back(&self.place, &staging, offered, is_it, capabilities, base)
             }
             false => None,
@@ -215,7 +207,8 @@ impl BlockingStore {
         let onto = self.onto;
         let part = Part::Broken;
         let mut staged = Staged { staging, offered: *offered, position: held.offset, part, capabilities, onto };
-        staged.check(&self.place, &self.place.inspect()?, &tree.stays)?;
+        // Whether files stay where they are is asked only at the commit.
+        staged.check(&self.place, &self.place.inspect()?, &Stays::default())?;
         staged.part = Part::Content(Box::new(tree));
         self.state = State::Staged(Box::new(staged));
         Ok(held)
@@ -450,16 +443,16 @@ impl Staged {
         Tree::begin(place, &self.staging, summary, self.capabilities)
     }
 
-    /// Checks that everything can be moved into a target that holds other files, which was `found`, and that the files that
-    /// stay there are as they were.
-    pub(super) fn check(&self, place: &Place, found: &Found, stays: &Stays) -> Result<()> {
+    /// Checks that everything can be moved into a target that holds other files, which was `found`. Returns the entries of
+    /// `stays` whose files cannot stay there (see [`preflight`]).
+    pub(super) fn check(&self, place: &Place, found: &Found, stays: &Stays) -> Result<Vec<u32>> {
         if matches!(self.onto, Onto::Replaced { .. }) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let target = match found {
             Found::Filled(target) => target,
             Found::Empty(target) if place.in_place.is_some() => target,
-            Found::Empty(_) | Found::Nothing if stays.is_empty() => return Ok(()),
+            Found::Empty(_) | Found::Nothing if stays.is_empty() => return Ok(Vec::new()),
             Found::Empty(_) | Found::Nothing => return Err(StoreError::BaseLost.into()),
         };
         let manifest = self.staging.manifest().map_err(|error| place.at_staging(MANIFEST, error))?;

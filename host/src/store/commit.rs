@@ -35,7 +35,7 @@ impl Staged {
         let Part::Content(mut tree) = std::mem::replace(&mut self.part, Part::Broken) else {
             return Err(StoreError::Io.into());
         };
-        let stays = std::mem::take(&mut tree.stays);
+        let mut stays = std::mem::take(&mut tree.stays);
         let digests = tree.end(place)?;
         platform::sync_all(&self.staging.dir).map_err(|error| place.at_staging("", error))?;
         if let Onto::Replaced { merges } = self.onto
@@ -59,7 +59,7 @@ impl Staged {
         if is_filled && self.onto != Onto::Merged {
             return Err(StoreError::NotEmpty.into());
         }
-        self.check(place, &found, &stays)?;
+        self.stage_changed(place, &found, &mut stays, &digests)?;
         if let Some(received) = received {
             self.remember(&digests, |folder, manifest| received.store(&place.target_path(), folder, manifest));
         }

@@ -192,7 +192,7 @@ fn unfinished(place: &Place, path: &str, error: io::Error) -> Failure {
 }
 
 /// Opens a directory and makes it writable for its owner. Its final mode is set when it is left.
-fn open_writable(parent: &Dir, name: &str) -> io::Result<Dir> {
+pub(super) fn open_writable(parent: &Dir, name: &str) -> io::Result<Dir> {
     let found = parent.symlink_metadata(name)?;
     if platform::is_ours(&found) && found.is_dir() && platform::mode(&found) & 0o700 != 0o700 {
         platform::unlock_dir(parent, name.as_ref())?;
@@ -256,15 +256,22 @@ const READABLE: u16 = 0o500;
 /// other kind in the way, a mount point, a directory or file that this user may not change. Nothing is changed, except
 /// that a directory of this user whose mode forbids to look into it is opened to its owner meanwhile.
 ///
-/// Fails with `BaseLost` if one of the files that stay has changed.
-pub(super) fn preflight(place: &Place, target: Dir, entries: Entries<BufReader<File>>, stays: &Stays) -> Result<()> {
+/// Returns the entries of `stays` whose files cannot stay, ascending, because they have changed, or because another entry has the
+/// same file. About these nothing is checked.
+pub(super) fn preflight(
+    place: &Place,
+    target: Dir,
+    entries: Entries<BufReader<File>>,
+    stays: &Stays,
+) -> Result<Vec<u32>> {
     let own = target.dir_metadata().map_err(|error| Failure::Io(place.at_target("", error)))?;
     // The mode of the target itself is not changed, so it must be writable already.
     platform::may_write(&target).map_err(|error| Failure::Io(place.at_target("", error)))?;
     let device = platform::device(&own);
     let (staging, open, here, absent) = (place.staging_within(), Descent::new(target), vec![own], usize::MAX);
     let staying = stays.inodes();
-    Preflight { place, device, staging, open, here, absent, stays, staying }.run(entries)
+    let changed = Vec::new();
+    Preflight { place, device, staging, open, here, absent, stays, staying, changed }.run(entries)
 }
 
 struct Preflight<'a> {
@@ -280,23 +287,28 @@ struct Preflight<'a> {
     absent: usize,
     /// The files that stay in the target.
     stays: &'a Stays,
-    /// Their inodes, ascending.
-    staying: Vec<u64>,
+    /// Their inodes, ascending, each with the entry of the file.
+    staying: Vec<(u64, u32)>,
+    /// The entries among them whose files cannot stay.
+    changed: Vec<u32>,
 }
 
 impl Preflight<'_> {
-    fn run(mut self, mut entries: Entries<BufReader<File>>) -> Result<()> {
+    fn run(mut self, mut entries: Entries<BufReader<File>>) -> Result<Vec<u32>> {
         while let Some(item) = next(self.place, &mut entries)? {
             check_wanted()?;
             if item.depth > self.absent {
-                self.check_stay(&item, None)?;
+                self.changed.extend(self.stays.has_changed(&item, None).then_some(item.index));
                 continue;
             }
             self.absent = usize::MAX;
             self.leave(item.depth);
             self.entry(&item, entries.name(), entries.path())?;
         }
-        Ok(())
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        Ok(changed)
     }
 
     /// Closes the open directories that do not contain an entry of depth `depth`.
@@ -320,21 +332,22 @@ impl Preflight<'_> {
         let io = |error: io::Error| Failure::Io(self.place.at_target(path, error));
         let is_dir = item.kind == Kind::Directory;
         let found = match self.open.here().symlink_metadata(name) {
-            Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.check_stay(item, None)?;
-                self.absent = if is_dir { item.depth } else { usize::MAX };
-                return Ok(());
-            }
-            Err(error) => return Err(io(error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found.map_err(io)?),
         };
-        self.check_stay(item, Some(&found))?;
+        if self.stays.has_changed(item, found.as_ref()) {
+            self.changed.push(item.index);
+            return Ok(());
+        }
+        let Some(found) = found else {
+            self.absent = if is_dir { item.depth } else { usize::MAX };
+            return Ok(());
+        };
         if self.stays.contains(item.index) && platform::device(&found) == self.device {
             return Ok(());
         }
-        if !is_dir && self.staying.binary_search(&platform::inode(&found)).is_ok() {
-            // Another name of a file that stays, which would be replaced.
-            return Err(StoreError::BaseLost.into());
+        if !is_dir {
+            self.give_up_stays_of(platform::inode(&found));
         }
         // Some file systems give a directory a second name: VFAT and NTFS a short one.
         if self.staging.as_ref().is_some_and(|staging| platform::is_same(staging, &found)) {
@@ -357,12 +370,11 @@ impl Preflight<'_> {
         Ok(())
     }
 
-    /// Fails if an entry that was to stay is not in the target as it was.
-    fn check_stay(&self, item: &Item, found: Option<&Metadata>) -> Result<()> {
-        match item.kind {
-            Kind::File { size } => self.stays.check(item, size, found),
-            Kind::Directory => Ok(()),
-        }
+    /// Lets no file stay that has this inode: an entry is moved onto another of its names.
+    fn give_up_stays_of(&mut self, inode: u64) {
+        let first = self.staying.partition_point(|(other, _)| *other < inode);
+        let same = self.staying[first..].iter().take_while(|(other, _)| *other == inode);
+        self.changed.extend(same.map(|(_, entry)| entry));
     }
 
     /// Enters a directory if entries in it can be changed. Its owner can make it accessible, so that is enough.

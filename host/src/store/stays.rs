@@ -5,25 +5,28 @@
 //! content, mode and time. So an update costs what the changed files cost, and reading the others.
 //!
 //! ```text
-//! manifest staged | file read and hashed | ... | commit: all checked again | intent written
-//!        ^-- a file that was changed after this moment does not stay --^
+//! manifest staged | file read and hashed | ... | commit: all checked again, some staged after all | intent written
+//!        ^-- a file that was changed after this moment does not stay ------------------------^
 //! ```
 //!
-//! A file that was changed during the transfer is either found when it is read, and copied, or found at the commit, which then
-//! fails as for every base that is lost: the file system keeps the time of the last change of each file, which no program
-//! can set. At the commit a file has to be the one that was read, with the same inode and the same time. All files are
-//! written to the drive before the first one is read, because a change through a memory map may get its time only
-//! then; on tmpfs such a change gets none. Where the file system does not keep exact times, or shows the time of the content for
-//! the other, no file stays.
+//! A file that was changed during the transfer is found when it is read, or at the commit: the file system keeps the time
+//! of the last change of each file, which no program can set. At the commit a file has to be the one that was read, with
+//! the same inode and the same time. Such a file is copied to the staging area, as a file that never could stay, and what
+//! is copied is hashed: at the commit it is hashed again (see `restage`). So a change of attributes costs a copy, and only
+//! a change of content loses the base. A transfer that resumes counts a file as held whose content is as it was, whether
+//! it will stay or be copied.
 //!
-//! Where a file system takes two names for one, a file that is moved could replace one that stays. So no file is moved
-//! onto the inode of one that stays.
+//! All files are written to the drive before the first one is read, because a change through a memory map may get its time
+//! only then; on tmpfs such a change gets none. Where the file system does not keep exact times, or shows the time of the
+//! content for the other, no file stays.
+//!
+//! Where a file system takes two names for one, a file that is moved could replace one that stays. So a file stays only if
+//! no file is moved onto its inode.
 
 use cap_std::fs::Metadata;
-use waft_core::session::StoreError;
+use waft_core::archive::Kind;
 
 use super::capabilities::Kept;
-use super::error::Result;
 use crate::folder::entries::Item;
 use crate::platform::{self, ChangeTime};
 
@@ -82,6 +85,11 @@ impl Stays {
         self.unchanged = Some(unchanged);
     }
 
+    /// The files of these entries, which are ascending, do not stay.
+    pub(super) fn remove(&mut self, entries: &[u32]) {
+        self.files.retain(|file| entries.binary_search(&file.entry).is_err());
+    }
+
     /// Whether the file of this entry stays.
     pub(super) fn contains(&self, entry: u32) -> bool {
         self.of(entry).is_some()
@@ -97,20 +105,19 @@ impl Stays {
         self.files.is_empty()
     }
 
-    /// The inodes of the files, ascending.
-    pub(super) fn inodes(&self) -> Vec<u64> {
-        let mut inodes: Vec<u64> = self.files.iter().map(|file| file.inode).collect();
+    /// The inodes of the files, ascending, each with the entry of the file.
+    pub(super) fn inodes(&self) -> Vec<(u64, u32)> {
+        let mut inodes: Vec<_> = self.files.iter().map(|file| (file.inode, file.entry)).collect();
         inodes.sort_unstable();
         inodes
     }
 
-    /// Fails if the file of this entry was to stay, and what was found in the target is not that file any more.
-    pub(super) fn check(&self, item: &Item, size: u64, found: Option<&Metadata>) -> Result<()> {
-        let Some(file) = self.of(item.index) else { return Ok(()) };
-        let is_it = self.unchanged.zip(found).is_some_and(|(unchanged, found)| {
+    /// Whether the file of this entry was to stay, and what was found in the target is not that file as it was read.
+    pub(super) fn has_changed(&self, item: &Item, found: Option<&Metadata>) -> bool {
+        let (Some(file), Kind::File { size }) = (self.of(item.index), item.kind) else { return false };
+        !self.unchanged.zip(found).is_some_and(|(unchanged, found)| {
             (platform::inode(found), platform::changed(found)) == (file.inode, file.changed)
                 && unchanged.is_unchanged(found, size, item)
-        });
-        if is_it { Ok(()) } else { Err(StoreError::BaseLost.into()) }
+        })
     }
 }

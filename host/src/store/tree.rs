@@ -246,7 +246,7 @@ impl Tree {
 }
 
 /// The path below the staging area of what has this path in the folder.
-fn staged_path(path: &str) -> String {
+pub(super) fn staged_path(path: &str) -> String {
     format!("{TREE}/{path}")
 }
 

@@ -141,24 +141,39 @@ fn unchanged_files_are_not_written() {
     assert_eq!(stayed, [true, true, true, false, false]);
 }
 
+/// Stops the commit of an update after so many changes, and repairs it. Returns whether it ended before.
+fn crash(stopped: u32, is_changed: bool) -> bool {
+    let bench = updated();
+    let paths = ["-rf", "a b/trailing dot.", "big.bin"];
+    let mut store = bench.remembering(true);
+    advance(&bench, &mut store, bench.bytes().len()).unwrap();
+    if is_changed {
+        thread::sleep(Duration::from_millis(20));
+        change_mode_and_back(&bench.target().join(paths[1]));
+    }
+    let (before, inodes) = (snapshot(&bench.target()), paths.map(|path| inode(&bench, path)));
+    let ended = commit_and_stop(&mut store, stopped);
+    drop(store);
+    let stayed = || std::iter::zip(paths, inodes).map(|(path, before)| inode(&bench, path) == before);
+    if ended.is_err() && stopped == 0 {
+        assert_eq!(snapshot(&bench.target()), before);
+        assert!(stayed().all(|stayed| stayed));
+        return false;
+    }
+    if ended.is_err() {
+        assert!(recover(&bench.target()).unwrap(), "{stopped}");
+    }
+    assert_eq!(snapshot(&bench.target()), snapshot(&bench.from()), "{stopped}");
+    assert!(stayed().eq([true, !is_changed, true]), "{stopped}");
+    bench.check_clean();
+    ended.is_ok()
+}
+
 #[test]
 fn a_crash_between_any_two_steps_is_made_good() {
-    for stopped in 0.. {
-        let bench = updated();
-        let before = snapshot(&bench.target());
-        let mut store = bench.remembering(true);
-        advance(&bench, &mut store, bench.bytes().len()).unwrap();
-        let ended = commit_and_stop(&mut store, stopped);
-        drop(store);
-        match (ended, stopped) {
-            (Ok(_), _) => return assert!(stopped > 5, "{stopped}"),
-            (Err(_), 0) => assert_eq!(snapshot(&bench.target()), before),
-            (Err(_), _) => {
-                assert!(recover(&bench.target()).unwrap(), "{stopped}");
-                assert_eq!(snapshot(&bench.target()), snapshot(&bench.from()), "{stopped}");
-                bench.check_clean();
-            }
-        }
+    for is_changed in [false, true] {
+        let steps = (0..).find(|stopped| crash(*stopped, is_changed));
+        assert!(steps > Some(5), "{steps:?}");
     }
 }
 
@@ -225,15 +240,123 @@ fn a_resume_reads_each_file_that_stays_once() {
     }
 }
 
+/// Sets a mode, and a moment later the one that the file had.
+fn change_mode_and_back(path: &Path) {
+    let before = fs::metadata(path).unwrap().permissions();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o606)).unwrap();
+    fs::set_permissions(path, before).unwrap();
+}
+
+/// Changes of a file that leave its content as it is. The second path is free.
+const ATTRIBUTES: [fn(&Path, &Path); 5] = [
+    |path, _| change_mode_and_back(path),
+    |path, _| fs::set_permissions(path, fs::Permissions::from_mode(0o604)).unwrap(),
+    |path, aside| fs::hard_link(path, aside).unwrap(),
+    |path, _| crate::testing::set_time(path, 77),
+    |path, aside| {
+        fs::copy(path, aside).unwrap();
+        fs::rename(aside, path).unwrap();
+    },
+];
+
+/// Such a file is copied when it turns out at the commit. The others stay.
+#[test]
+fn a_file_whose_attributes_change_before_the_commit_is_copied() {
+    for (at, change) in ATTRIBUTES.into_iter().enumerate() {
+        let bench = updated();
+        let paths = ["big.bin", "a b/trailing dot.", "aux.c", "a b/ leading space"];
+        let before = paths.map(|path| inode(&bench, path));
+        // No other file gets the inode of one that is open.
+        let _open = paths.map(|path| fs::File::open(bench.target().join(path)).unwrap());
+        let mut store = bench.remembering(true);
+        advance(&bench, &mut store, bench.bytes().len()).unwrap();
+        thread::sleep(Duration::from_millis(20));
+        for path in &paths[..2] {
+            change(&bench.target().join(path), &bench.temp.path().join(path.replace('/', " ")));
+        }
+        bench.check(block_on(store.commit()).unwrap());
+        let stayed: Vec<_> = std::iter::zip(paths, before).map(|(path, at)| inode(&bench, path) == at).collect();
+        assert_eq!(stayed, [false, false, true, true], "{at}");
+    }
+}
+
+/// A staged directory is complete before the commit, and its mode may forbid to put a file into it.
+#[test]
+fn a_file_is_copied_into_a_directory_that_must_not_change() {
+    let name = "store::tests::stays::a_file_is_copied_into_a_directory_that_must_not_change";
+    if crate::testing::again_unprivileged(name) {
+        return;
+    }
+    let fill = |at: &Path| {
+        put(at, "d/e/file", b"stays", 0o444);
+        ["d/e", "d"].into_iter().for_each(|name| crate::testing::set_mode(&at.join(name), 0o555));
+    };
+    let bench = Bench::new(fill);
+    bench.check(bench.receive(&mut bench.remembering(true)).unwrap());
+    let bench = changed(bench, |from| put(from, "new", b"new", 0o644));
+    let mut store = bench.remembering(true);
+    advance(&bench, &mut store, bench.bytes().len()).unwrap();
+    thread::sleep(Duration::from_millis(20));
+    change_mode_and_back(&bench.target().join("d/e/file"));
+    bench.check(block_on(store.commit()).unwrap());
+    for folder in [bench.from(), bench.target()] {
+        // So that the temporary folder can be removed.
+        ["d", "d/e"].into_iter().for_each(|name| crate::testing::set_mode(&folder.join(name), 0o755));
+    }
+}
+
+/// What was staged after such a file is held all the same if the transfer is interrupted.
+#[test]
+fn a_transfer_goes_on_after_files_whose_attributes_have_changed() {
+    let bench = updated();
+    let length = bench.bytes().len();
+    let mut store = bench.remembering(true);
+    advance(&bench, &mut store, length).unwrap();
+    block_on(store.suspend());
+    thread::sleep(Duration::from_millis(20));
+    let before = inode(&bench, "-rf");
+    change_mode_and_back(&bench.target().join("-rf"));
+    let held = bench.begin(&mut store).unwrap();
+    assert!(bench.is_prefix(&held) && held.offset as usize >= staged(&bench, length), "{held:?}");
+    receive_rest(&bench, &mut store, &held, length).unwrap();
+    bench.check(block_on(store.commit()).unwrap());
+    assert_ne!(inode(&bench, "-rf"), before);
+}
+
+/// The prefix ends before a file that was changed while the transfer was interrupted.
+#[test]
+fn a_file_that_was_changed_during_an_interruption_is_not_held() {
+    let bench = updated();
+    let mut store = bench.remembering(true);
+    advance(&bench, &mut store, bench.bytes().len()).unwrap();
+    block_on(store.suspend());
+    damage(&bench.target().join("-rf"));
+    let held = bench.begin(&mut store).unwrap();
+    assert!(bench.is_prefix(&held) && held.offset == u64::from(bench.archive.info.shape.manifest), "{held:?}");
+}
+
 /// A change after the file was hashed is noticed although neither its length nor its time shows it.
 #[test]
 fn a_file_that_was_changed_during_the_transfer_is_not_committed() {
-    let changes: [fn(&Path); 6] = [
+    let changes: [fn(&Path); 7] = [
         |target| damage(&target.join("big.bin")),
         |target| fs::remove_file(target.join("big.bin")).unwrap(),
         |target| fs::rename(target.join("zz"), target.join("big.bin")).unwrap(),
+        |target| {
+            // Another file of the same length, with the same time and mode, takes its place.
+            let other = target.join("big.bin~");
+            fs::copy(target.join("big.bin"), &other).unwrap();
+            let modified = fs::metadata(target.join("big.bin")).unwrap().modified().unwrap();
+            fs::File::options().write(true).open(&other).unwrap().set_modified(modified).unwrap();
+            damage(&other);
+            fs::rename(other, target.join("big.bin")).unwrap();
+        },
+        |target| {
+            // What the link leads to is the file itself.
+            fs::rename(target.join("big.bin"), target.with_file_name("moved")).unwrap();
+            std::os::unix::fs::symlink("../moved", target.join("big.bin")).unwrap();
+        },
         |target| fs::remove_dir_all(target.join("a b")).unwrap(),
-        |target| fs::set_permissions(target.join("big.bin"), fs::Permissions::from_mode(0o604)).unwrap(),
         |target| fs::remove_dir_all(target).unwrap(),
     ];
     for (at, change) in changes.into_iter().enumerate() {
@@ -254,7 +377,10 @@ fn a_file_that_was_changed_during_the_transfer_is_not_committed() {
         let mut store = bench.remembering(true);
         let held = bench.begin(&mut store).unwrap();
         assert!(bench.is_prefix(&held), "{at}");
+        let is_there = bench.target().exists();
+        assert!(!is_there || held.offset as usize >= staged(&bench, bench.bytes().len()), "{at}: {held:?}");
         write(&mut store, &bench.bytes()[held.offset as usize..], 65536).unwrap();
+        let _ = fs::remove_file(bench.to().join("moved"));
         bench.check(block_on(store.commit()).unwrap());
     }
 }
@@ -283,15 +409,10 @@ fn a_file_that_stays_is_not_replaced_by_another_of_its_names() {
     fs::remove_file(bench.target().join(CHANGED)).unwrap();
     fs::hard_link(bench.target().join("big.bin"), bench.target().join(CHANGED)).unwrap();
     thread::sleep(Duration::from_millis(20));
-    let mut store = bench.remembering(true);
-    advance(&bench, &mut store, bench.bytes().len()).unwrap();
-    assert_eq!(block_on(store.commit()), Err(StoreError::BaseLost));
-    drop(store);
-    // Then everything is staged.
-    let mut store = bench.remembering(true);
-    let held = bench.begin(&mut store).unwrap();
-    write(&mut store, &bench.bytes()[held.offset as usize..], 65536).unwrap();
-    bench.check(block_on(store.commit()).unwrap());
+    let before = inode(&bench, "big.bin");
+    bench.check(update(&bench, &mut bench.remembering(true)).unwrap());
+    // Neither name has the file that stayed until then.
+    assert!(["big.bin", CHANGED].iter().all(|path| inode(&bench, path) != before));
 }
 
 /// A file that was changed before it is hashed is copied, if its content is as the sender has it.
