@@ -3,11 +3,14 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::thread;
 
-use waft_core::archive::{DIGEST, Kind};
+use cap_std::fs::Metadata;
+use embassy_futures::poll_once;
+use waft_core::archive::{DIGEST, Kind, Modified};
 use waft_core::wire::message::BaseFiles;
 
 use super::*;
-use crate::folder::entries::Entries;
+use crate::folder::entries::{Entries, Item};
+use crate::store::stays::Unchanged;
 
 const CHANGED: &str = "a/x/y/z.txt";
 
@@ -438,4 +441,78 @@ fn a_damaged_file_does_not_stay() {
     damage(&bench.target().join("big.bin"));
     thread::sleep(Duration::from_millis(20));
     assert_eq!(update(&bench, &mut bench.remembering(true)), Err(StoreError::BaseLost));
+}
+
+/// After the clock was set back, a change can have an earlier time than what was there before it.
+#[test]
+fn a_file_with_another_time_than_when_it_was_read_does_not_stay() {
+    let temp = tempfile::tempdir().unwrap();
+    let found = |name: &str| Metadata::from_just_metadata(fs::metadata(temp.path().join(name)).unwrap());
+    let pause = || thread::sleep(Duration::from_millis(20));
+    put(temp.path(), "file", b"content", 0o644);
+    let earlier = found("file");
+    pause();
+    put(temp.path(), "manifest", b"", 0o600);
+    let manifest = found("manifest");
+    pause();
+    change_mode_and_back(&temp.path().join("file"));
+    let later = found("file");
+    pause();
+    put(temp.path(), "manifest", b"", 0o600);
+    let modified = Modified { seconds: 1_000_000_007, nanos: 123_456_789 };
+    let item = Item { kind: Kind::File { size: 7 }, mode: 0o644, modified, depth: 1, index: 3 };
+    let is_unchanged = |since: &Metadata, found: &Metadata| {
+        Unchanged::since(since, Capabilities::ALL.files).unwrap().is_unchanged(found, 7, &item)
+    };
+    assert!(is_unchanged(&manifest, &earlier));
+    // The clock was set back before the transfer began, or the file was changed in the same moment.
+    assert!(!is_unchanged(&manifest, &later));
+    assert!(!is_unchanged(&earlier, &earlier));
+    // The clock was set back, or forward, after the file was read.
+    let since = Unchanged::since(&found("manifest"), Capabilities::ALL.files).unwrap();
+    for (read, other) in [(&later, &earlier), (&earlier, &later)] {
+        let mut stays = Stays::default();
+        stays.add(item.index, read, since);
+        assert!(!stays.has_changed(&item, Some(read)));
+        assert!(stays.has_changed(&item, Some(other)) && stays.has_changed(&item, None));
+        stays.remove(&[item.index]);
+        assert!(!stays.has_changed(&item, Some(other)) && stays.is_empty());
+    }
+}
+
+/// The session gives up beginning when the connection breaks, or when its user interrupts it.
+#[test]
+fn what_is_staged_is_kept_when_beginning_is_given_up() {
+    let large = crate::testing::content(1, 32 << 20);
+    let bench = Bench::new(|at| {
+        put(at, "a", &large, 0o644);
+        put(at, "b", b"old", 0o644);
+    });
+    bench.check(bench.receive(&mut bench.remembering(true)).unwrap());
+    let bench = changed(bench, |from| put(from, "b", b"changed", 0o644));
+    let mut store = bench.remembering(true);
+    let length = bench.bytes().len();
+    advance(&bench, &mut store, length).unwrap();
+    block_on(store.suspend());
+    // Before anything is read back, while the file that stays is, and perhaps after that.
+    for pause in [None, Some(1), Some(5), Some(1000)] {
+        let ((asked, ask), (answer, answered)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let offered = bench.offered();
+        let begin = move |store: &mut BlockingStore| {
+            let is_it = |_: &Digest| asked.send(()).is_ok() && answered.recv().is_ok();
+            store.begin(&offered, &is_it).map(|held| held.offset).ok()
+        };
+        let mut begun = Box::pin(store.worker().run(begin));
+        assert!(poll_once(&mut begun).is_pending());
+        // The target is compared with what is offered, and then what is staged.
+        ask.recv().unwrap();
+        if let Some(pause) = pause {
+            answer.send(()).unwrap();
+            thread::sleep(Duration::from_millis(pause));
+        }
+        drop(begun);
+        answer.send(()).ok();
+        let held = bench.begin(&mut store).unwrap();
+        assert!(bench.is_prefix(&held) && held.offset as usize == staged(&bench, length), "{pause:?}: {held:?}");
+    }
 }
