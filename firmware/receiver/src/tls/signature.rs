@@ -28,21 +28,19 @@ impl AsRef<[u8]> for DerSignature {
 
 /// Encodes a signature.
 pub(crate) fn encode(signature: &Signature) -> DerSignature {
-    let bytes = signature.to_bytes();
-    let (r, s) = bytes.split_at(SCALAR);
-    let [r, s] = [r, s].map(integer);
-    let length = (r.len() + s.len()) as u8;
-    DerSignature([SEQUENCE, length].into_iter().chain(r).chain(s).collect())
-}
-
-/// An integer with its tag and its length.
-fn integer(scalar: &[u8]) -> Vec<u8, { 2 + 1 + SCALAR }> {
-    let zeros = scalar.iter().take_while(|byte| **byte == 0).count();
-    let digits = &scalar[zeros..];
-    // A first bit of 1 would make the integer negative.
-    let sign = digits.first().filter(|digit| **digit >= 0x80).map(|_| 0);
-    let length = usize::from(sign.is_some()) + digits.len();
-    [INTEGER, length as u8].into_iter().chain(sign).chain(digits.iter().copied()).collect()
+    let mut der = Vec::new();
+    let mut push = |bytes: &[u8]| der.extend_from_slice(bytes).expect("`DER_MAX` is the longest encoding");
+    push(&[SEQUENCE, 0]);
+    for scalar in signature.to_bytes().chunks(SCALAR) {
+        let zeros = scalar.iter().take_while(|byte| **byte == 0).count();
+        let digits = &scalar[zeros..];
+        // A first bit of 1 would make the integer negative.
+        let sign = usize::from(digits.first().is_some_and(|digit| *digit >= 0x80));
+        push(&[INTEGER, (sign + digits.len()) as u8, 0][..2 + sign]);
+        push(digits);
+    }
+    der[1] = (der.len() - 2) as u8;
+    DerSignature(der)
 }
 
 /// Parses a signature. Returns `None` unless `der` is the only valid encoding of two scalars.
