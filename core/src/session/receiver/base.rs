@@ -14,7 +14,7 @@ use crate::session::receiver::environment::Environment;
 use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::state::{Session, check_field, not_expected};
 use crate::session::receiver::store::Store;
-use crate::session::receiver::wait::wait_for;
+use crate::session::receiver::wait::{Storing, wait_for};
 use crate::wire::message::{BaseFiles, FromReceiver, FromSender, Stage};
 
 impl<E: Environment> Session<'_, '_, E> {
@@ -24,13 +24,16 @@ impl<E: Environment> Session<'_, '_, E> {
         let mut next = 0;
         loop {
             let mut files = BaseFiles::new();
+            let mut listed = Ok(());
             let first = {
                 let receiver = &mut *self.receiver;
                 let work = pin!(receiver.store.base_files(&mut files));
-                let (buffer, interrupted) = (&mut *receiver.buffers.frame, receiver.operator.interrupted());
+                let work = pin!(Storing { work, output: &mut listed });
+                let (buffer, interrupted) = (&mut *receiver.buffers.frame, pin!(receiver.operator.interrupted()));
                 wait_for(&mut self.channel, Stage::Hashing, Some(buffer), interrupted, work).await?
             };
-            self.expect_done(first)??;
+            self.expect_done(first)?;
+            listed?;
             if files.is_empty() {
                 break;
             }
@@ -62,12 +65,15 @@ impl<E: Environment> Session<'_, '_, E> {
         if length == 0 {
             return Ok(());
         }
+        let mut taken = Ok(());
         let first = {
             let receiver = &mut *self.receiver;
-            let work = pin!(receiver.store.take(length));
-            wait_for(&mut self.channel, Stage::Storing, None, receiver.operator.interrupted(), work).await?
+            let work = pin!(Storing { work: pin!(receiver.store.take(length)), output: &mut taken });
+            let interrupted = pin!(receiver.operator.interrupted());
+            wait_for(&mut self.channel, Stage::Storing, None, interrupted, work).await?
         };
-        self.expect_done(first)??;
+        self.expect_done(first)?;
+        taken?;
         self.receiver.operator.event(Event::Taken(length));
         Ok(())
     }

@@ -18,11 +18,14 @@ use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::peers::RunId;
 use crate::session::receiver::state::{Session, check_field, not_expected};
 use crate::session::receiver::store::{Held, Offered, Store};
-use crate::session::receiver::wait::wait_for;
+use crate::session::receiver::wait::{Storing, wait_for};
 use crate::wire::message::{FromReceiver, FromSender, Refusal, Stage};
 
 /// How often the receiver asks its store again while the storage is in use, in milliseconds.
 const LEASE_STEP_MS: u64 = 500;
+
+/// The answer to a request other than [`Request::Begin`]. Nobody uses it.
+const NOTHING: Held = Held { offset: 0, digest: Digest([0; 32]) };
 
 /// Where the chunks begin.
 #[derive(Clone, Copy)]
@@ -74,13 +77,13 @@ impl<E: Environment> Session<'_, '_, E> {
         let manifest = Cell::new(None);
         let mut is_waiting = false;
         loop {
+            let mut held = Ok(NOTHING);
             let first = {
                 let receiver = &mut *self.receiver;
                 let work = async {
-                    let nothing = |()| Held { offset: 0, digest: Digest::of(&[]) };
                     let (CheckedOffer { manifest_tag, offered, .. }, schedule) = match request {
-                        Request::Check(offered) => return receiver.store.check(offered).await.map(nothing),
-                        Request::Restart => return receiver.store.restart().await.map(nothing),
+                        Request::Check(offered) => return receiver.store.check(offered).await.map(|()| NOTHING),
+                        Request::Restart => return receiver.store.restart().await.map(|()| NOTHING),
                         Request::Begin(checked, schedule) => (checked, schedule),
                     };
                     let matches = |digest: &Digest| {
@@ -92,10 +95,13 @@ impl<E: Environment> Session<'_, '_, E> {
                     };
                     receiver.store.begin(offered, &matches).await
                 };
+                let work = pin!(Storing { work: pin!(work), output: &mut held });
                 let buffer = request.reads_messages().then_some(&mut *receiver.buffers.frame);
-                wait_for(&mut self.channel, Stage::Hashing, buffer, receiver.operator.interrupted(), pin!(work)).await?
+                let interrupted = pin!(receiver.operator.interrupted());
+                wait_for(&mut self.channel, Stage::Hashing, buffer, interrupted, work).await?
             };
-            let result = self.expect_done(first)?.map_err(SessionError::from);
+            self.expect_done(first)?;
+            let result = held.map_err(SessionError::from);
             if result != Err(SessionError::Refused(Refusal::InUse)) || clock.now() >= until {
                 self.manifest = manifest.get();
                 return result;
@@ -105,12 +111,12 @@ impl<E: Environment> Session<'_, '_, E> {
             }
             self.channel.send_working(&FromReceiver::Working(Stage::Waiting)).await?;
             let again = self.channel.after(LEASE_STEP_MS);
-            let receiver = &mut *self.receiver;
-            let buffer = request.reads_messages().then_some(&mut *receiver.buffers.frame);
-            let pause = clock.sleep_until(again);
-            let first =
-                wait_for(&mut self.channel, Stage::Waiting, buffer, receiver.operator.interrupted(), pin!(pause))
-                    .await?;
+            let first = {
+                let receiver = &mut *self.receiver;
+                let buffer = request.reads_messages().then_some(&mut *receiver.buffers.frame);
+                let (pause, interrupted) = (pin!(clock.sleep_until(again)), pin!(receiver.operator.interrupted()));
+                wait_for(&mut self.channel, Stage::Waiting, buffer, interrupted, pause).await?
+            };
             self.expect_done(first)?;
         }
     }

@@ -22,7 +22,7 @@ use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{KeyAnswer, Operator};
 use crate::session::receiver::state::Session;
 use crate::session::receiver::store::{Offered, Store};
-use crate::session::receiver::wait::{First, wait_for};
+use crate::session::receiver::wait::{First, Storing, wait_for};
 use crate::wire::message::{Cancel, FromReceiver, KeyMode, Refusal, Stage};
 
 impl<E: Environment> Session<'_, '_, E> {
@@ -74,13 +74,16 @@ impl<E: Environment> Session<'_, '_, E> {
     ) -> Result<(), SessionError> {
         let stage = if left.is_some() { Stage::KeyAgain } else { Stage::Key };
         self.channel.send_working(&FromReceiver::Working(stage)).await?;
+        let mut answer = Either::Second(());
         let first = {
             let receiver = &mut *self.receiver;
-            let answer = pin!(select(receiver.operator.key(offered, left, key), receiver.clock.sleep_until(until)));
+            let work = pin!(select(receiver.operator.key(offered, left, key), receiver.clock.sleep_until(until)));
+            let work = pin!(Storing { work, output: &mut answer });
             // While the operator asks, it reports an interruption in its answer.
-            wait_for(&mut self.channel, stage, Some(receiver.buffers.frame), pending(), answer).await?
+            wait_for(&mut self.channel, stage, Some(receiver.buffers.frame), pin!(pending()), work).await?
         };
-        match self.expect_done(first)? {
+        self.expect_done(first)?;
+        match answer {
             Either::First(KeyAnswer::Given) => Ok(()),
             Either::First(KeyAnswer::Declined) => Err(SessionError::Refused(Refusal::Declined)),
             Either::First(KeyAnswer::Interrupted) => Err(SessionError::Cancelled(Cancel::Interrupted)),
@@ -102,9 +105,9 @@ impl<E: Environment> Session<'_, '_, E> {
         let first = {
             let receiver = &mut *self.receiver;
             let mut work = pin!(stretch(key, salt, iterations, secret));
-            let (frame, interrupted) = (&mut *receiver.buffers.frame, receiver.operator.interrupted());
+            let (frame, interrupted) = (&mut *receiver.buffers.frame, pin!(receiver.operator.interrupted()));
             let first = wait_for(&mut self.channel, Stage::Hashing, Some(frame), interrupted, work.as_mut()).await;
-            if !matches!(first, Ok(First::Done(())) | Err(SessionError::Cancelled(Cancel::Interrupted))) {
+            if !matches!(first, Ok(First::Done) | Err(SessionError::Cancelled(Cancel::Interrupted))) {
                 work.await;
             }
             first?

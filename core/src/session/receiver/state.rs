@@ -32,19 +32,19 @@ impl<E: Environment> Session<'_, '_, E> {
         let first = {
             let receiver = &mut *self.receiver;
             let end = pin!(receiver.clock.sleep_until(until));
-            let (frame, interrupted) = (&mut *receiver.buffers.frame, receiver.operator.interrupted());
+            let (frame, interrupted) = (&mut *receiver.buffers.frame, pin!(receiver.operator.interrupted()));
             wait_for(&mut self.channel, Stage::Waiting, Some(frame), interrupted, end).await?
         };
         match first {
-            First::Done(()) => Err(expired),
+            First::Done => Err(expired),
             First::Message(length) => Ok(&self.receiver.buffers.frame[..length]),
         }
     }
 
-    /// The result of work that was waited for. Meanwhile the sender may send only keep-alives and `Cancel`.
-    pub(super) fn expect_done<T>(&self, first: First<T>) -> Result<T, SessionError> {
+    /// Fails unless the work that was waited for is done. Meanwhile the sender may send only keep-alives and `Cancel`.
+    pub(super) fn expect_done(&self, first: First) -> Result<(), SessionError> {
         match first {
-            First::Done(output) => Ok(output),
+            First::Done => Ok(()),
             First::Message(length) => not_expected(decode(&self.receiver.buffers.frame[..length])?),
         }
     }

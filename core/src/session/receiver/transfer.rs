@@ -18,7 +18,7 @@ use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::state::{Session, not_expected};
 use crate::session::receiver::store::Store;
-use crate::session::receiver::wait::wait_for;
+use crate::session::receiver::wait::{Storing, wait_for};
 use crate::wire::frame::Kind;
 use crate::wire::message::{FromReceiver, FromSender, Refusal, Stage};
 
@@ -78,11 +78,14 @@ impl<E: Environment> Session<'_, '_, E> {
             let archive = opener
                 .open(&mut receiver.buffers.frame[..length], receiver.buffers.plain)
                 .map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Chunk))?;
+            let mut written = Ok(());
             let first = {
-                let work = pin!(receiver.store.write(archive));
-                wait_for(&mut self.channel, Stage::Storing, None, receiver.operator.interrupted(), work).await?
+                let work = pin!(Storing { work: pin!(receiver.store.write(archive)), output: &mut written });
+                let interrupted = pin!(receiver.operator.interrupted());
+                wait_for(&mut self.channel, Stage::Storing, None, interrupted, work).await?
             };
-            self.expect_done(first)??;
+            self.expect_done(first)?;
+            written?;
             if self.manifest.is_none() {
                 self.manifest = self.receiver.store.manifest();
                 let tag = &checked.manifest_tag;

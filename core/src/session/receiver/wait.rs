@@ -16,11 +16,26 @@ use crate::session::outcome::SessionError;
 use crate::wire::message::{Cancel, FromReceiver, FromSender, Stage};
 
 /// The event that ended a wait.
-pub(super) enum First<T> {
+pub(super) enum First {
     /// The work is done.
-    Done(T),
+    Done,
     /// The sender sent a message of this length, which is in the buffer. It is not `Working`.
     Message(usize),
+}
+
+/// Work that stores its output, so that [`wait_for`] need not know the type of either.
+pub(super) struct Storing<'w, F: Future> {
+    pub(super) work: Pin<&'w mut F>,
+    pub(super) output: &'w mut F::Output,
+}
+
+impl<F: Future> Future for Storing<'_, F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let done = self.work.as_mut().poll(context);
+        done.map(|output| *self.output = output)
+    }
 }
 
 /// Runs `work` until it is done, the user interrupts, or the sender sends a message other than `Working`. Meanwhile
@@ -29,68 +44,14 @@ pub(super) enum First<T> {
 /// `buffer` is for the sender's messages. Without it they are left unread, since chunks may be among them, and the
 /// sender has no deadline.
 ///
-/// The work is pinned by reference: passing the future by value would store it twice.
-pub(super) async fn wait_for<T, L: Link, C: Clock>(
-    channel: &mut Channel<'_, L, C>,
-    stage: Stage,
-    buffer: Option<&mut [u8]>,
-    interrupted: impl Future<Output = ()>,
-    work: Pin<&mut impl Future<Output = T>>,
-) -> Result<First<T>, SessionError> {
-    let mut output = None;
-    let work = pin!(StoringOutput { work, output: &mut output });
-    let first = wait_for_erased(channel, stage, buffer, pin!(interrupted), work).await?;
-    Ok(match first {
-        First::Done(()) => First::Done(output.expect("work that is done has an output")),
-        First::Message(length) => First::Message(length),
-    })
-}
-
-/// Work whose output is stored elsewhere, so that the work can be type-erased.
-struct StoringOutput<'w, F: Future> {
-    work: Pin<&'w mut F>,
-    output: &'w mut Option<F::Output>,
-}
-
-impl<F: Future> Future for StoringOutput<'_, F> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let done = self.work.as_mut().poll(context);
-        done.map(|output| *self.output = Some(output))
-    }
-}
-
-/// Runs `work` to its end, even if the connection fails. Meanwhile this sends keep-alives with `stage`.
-pub(super) async fn finish<T, L: Link, C: Clock>(
-    channel: &mut Channel<'_, L, C>,
-    stage: Stage,
-    mut work: Pin<&mut impl Future<Output = T>>,
-) -> T {
-    let clock = channel.clock();
-    loop {
-        if let Either::First(done) = select(&mut work, clock.sleep_until(channel.next_keep_alive())).await {
-            return done;
-        }
-        let message = FromReceiver::Working(stage);
-        let mut sending = pin!(channel.send_working(&message));
-        // The work goes on even if the connection is lost.
-        if let Either::First(done) = select(&mut work, &mut sending).await {
-            // A message that was begun has to be finished before another can follow it.
-            let _ = sending.await;
-            return done;
-        }
-    }
-}
-
-/// Does the work of [`wait_for`]. Type-erased so that it is compiled once.
-async fn wait_for_erased<L: Link, C: Clock>(
+/// The work is type-erased, so that this function is compiled once.
+pub(super) async fn wait_for<L: Link, C: Clock>(
     channel: &mut Channel<'_, L, C>,
     stage: Stage,
     mut buffer: Option<&mut [u8]>,
     mut interrupted: Interrupted<'_>,
     mut work: Pin<&mut dyn Future<Output = ()>>,
-) -> Result<First<()>, SessionError> {
+) -> Result<First, SessionError> {
     let clock = channel.clock();
     let mut silent_until = channel.after(IDLE_MS);
     loop {
@@ -102,7 +63,7 @@ async fn wait_for_erased<L: Link, C: Clock>(
             }
         };
         match select4(&mut work, &mut interrupted, readable, clock.sleep_until(tick)).await {
-            Either4::First(()) => return Ok(First::Done(())),
+            Either4::First(()) => return Ok(First::Done),
             Either4::Second(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
             Either4::Third(ready) => {
                 ready?;
@@ -126,10 +87,32 @@ async fn wait_for_erased<L: Link, C: Clock>(
             Either3::First(()) => {
                 // A message that was begun has to be finished before another can follow it.
                 let _ = sending.await;
-                return Ok(First::Done(()));
+                return Ok(First::Done);
             }
             Either3::Second(()) => return Err(SessionError::Cancelled(Cancel::Interrupted)),
             Either3::Third(sent) => sent?,
+        }
+    }
+}
+
+/// Runs `work` to its end, even if the connection fails. Meanwhile this sends keep-alives with `stage`.
+pub(super) async fn finish<T, L: Link, C: Clock>(
+    channel: &mut Channel<'_, L, C>,
+    stage: Stage,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> T {
+    let clock = channel.clock();
+    loop {
+        if let Either::First(done) = select(&mut work, clock.sleep_until(channel.next_keep_alive())).await {
+            return done;
+        }
+        let message = FromReceiver::Working(stage);
+        let mut sending = pin!(channel.send_working(&message));
+        // The work goes on even if the connection is lost.
+        if let Either::First(done) = select(&mut work, &mut sending).await {
+            // A message that was begun has to be finished before another can follow it.
+            let _ = sending.await;
+            return done;
         }
     }
 }
