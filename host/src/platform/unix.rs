@@ -303,6 +303,19 @@ pub(crate) fn begin_write_back(file: &File, from: u64, length: u64) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn begin_write_back(_file: &File, _from: u64, _length: u64) {}
 
+/// Frees the room that the file system has allocated for a part of a file to which nothing was written. XFS allocates ahead
+/// of what is written, as much as the file is long, and keeps that room where a hole follows.
+#[cfg(target_os = "linux")]
+pub(crate) fn free_allocated_ahead(file: &File, from: u64, length: u64) {
+    use rustix::fs::FallocateFlags;
+    // Where it cannot be done the file takes more room, and reads the same.
+    let _ = rustix::fs::fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, from, length);
+}
+
+/// Does nothing: this is known only of Linux.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn free_allocated_ahead(_file: &File, _from: u64, _length: u64) {}
+
 /// Lets an empty file share the content of another one on the disk, where the file system can do that (Btrfs, XFS): it
 /// takes no room until one of them is written to, and neither changes with the other. Returns whether it does.
 #[cfg(target_os = "linux")]

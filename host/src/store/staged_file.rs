@@ -40,8 +40,9 @@ pub(super) struct StagedFile {
     item: Item,
     /// Length of the content so far.
     length: u64,
-    /// Whether the content so far ends in a hole, so that the position of `file` is before its end.
-    ends_in_hole: bool,
+    /// Where the hole begins in which the content so far ends, which is also the position of `file`. `None` if it ends in
+    /// no hole.
+    hole: Option<u64>,
     /// Length of the content that the system has begun to write to the drive.
     handed: u64,
     /// Whether the file has all its content already. `length` counts what of it is verified.
@@ -54,7 +55,7 @@ impl StagedFile {
     pub(super) fn create(dir: &Dir, name: &str, item: Item, capabilities: Capabilities) -> io::Result<Self> {
         let mode = if capabilities.files.modes { item.mode | OWNER } else { OWNER };
         let file = dir.open_with(name, platform::mode_at_creation(&mut new_file(), mode))?.into_std();
-        Ok(Self { file, item, length: 0, ends_in_hole: false, handed: 0, is_shared: false })
+        Ok(Self { file, item, length: 0, hole: None, handed: 0, is_shared: false })
     }
 
     /// Lets the empty file share the content of `source`. Returns the file to read the content from. `None` if that cannot
@@ -80,7 +81,7 @@ impl StagedFile {
         options.write(true).follow(FollowSymlinks::No);
         let mut file = dir.open_with(name, &options).ok()?.into_std();
         let end = file.seek(SeekFrom::End(0)).ok()?;
-        (end == length).then_some(Self { file, item, length, ends_in_hole: false, handed: length, is_shared: false })
+        (end == length).then_some(Self { file, item, length, hole: None, handed: length, is_shared: false })
     }
 
     /// Appends content.
@@ -107,26 +108,39 @@ impl StagedFile {
         while !content.is_empty() {
             let zeros = self.blocks(content, true);
             if zeros > 0 {
-                self.ends_in_hole = true;
+                self.hole.get_or_insert(self.length);
                 self.length += zeros as u64;
                 content = &content[zeros..];
                 continue;
             }
-            if std::mem::take(&mut self.ends_in_hole) {
+            let hole = self.hole.take();
+            if hole.is_some() {
                 self.file.seek(SeekFrom::Start(self.length))?;
             }
             let data = self.blocks(content, false);
             self.file.write_all(&content[..data])?;
+            self.free_hole(hole);
             self.length += data as u64;
             content = &content[data..];
         }
         Ok(())
     }
 
+    /// Frees what was allocated ahead in a hole from `hole` to the end of the content so far.
+    fn free_hole(&self, hole: Option<u64>) {
+        if let Some(start) = hole {
+            platform::free_allocated_ahead(&self.file, start, self.length - start);
+        }
+    }
+
     /// Makes a hole at the end of the content part of the file. Removes what it shares and is not verified.
     fn end(&mut self) -> io::Result<()> {
-        let is_other_length = std::mem::take(&mut self.ends_in_hole) || std::mem::take(&mut self.is_shared);
-        if is_other_length { self.file.set_len(self.length) } else { Ok(()) }
+        let hole = self.hole.take();
+        if std::mem::take(&mut self.is_shared) || hole.is_some() {
+            self.file.set_len(self.length)?;
+        }
+        self.free_hole(hole);
+        Ok(())
     }
 
     /// Completes the file: gives it its mode and time, and makes it durable with the tree.
@@ -187,6 +201,31 @@ mod tests {
     use waft_core::archive::Modified;
 
     use super::*;
+
+    /// XFS allocates room behind what is written, and keeps it once the file is longer.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_allocated_ahead_is_freed_where_a_hole_is() {
+        use rustix::fs::{FallocateFlags, fallocate};
+
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        let modified = Modified { seconds: 1, nanos: 0 };
+        let item = Item { kind: Kind::File { size: 4 << 20 }, mode: 0o644, modified, depth: 1, index: 0 };
+        let mut content = vec![0; 4 << 20];
+        content[..5000].fill(7);
+        content[2 << 20] = 7;
+        for piece in [content.len(), 60_000, 999] {
+            let mut file = StagedFile::create(&dir, "file", item, Capabilities::ALL).unwrap();
+            fallocate(&file.file, FallocateFlags::KEEP_SIZE, 0, 4 << 20).unwrap();
+            content.chunks(piece).for_each(|piece| file.write(piece, Capabilities::ALL).unwrap());
+            file.finish(Capabilities::ALL).unwrap();
+            assert_eq!(fs::read(temp.path().join("file")).unwrap(), content);
+            let room = platform::allocated(&fs::metadata(temp.path().join("file")).unwrap()).unwrap();
+            assert!(room <= 32 << 10, "{room}");
+            fs::remove_file(temp.path().join("file")).unwrap();
+        }
+    }
 
     #[test]
     fn only_what_is_verified_of_a_shared_file_is_left_by_an_interruption() {
