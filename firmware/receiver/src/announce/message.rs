@@ -3,7 +3,7 @@
 //! A name in a query may consist of 255 pointers. So the number of names that are read is bounded, and with it the work: about a
 //! million instructions for the worst message.
 //!
-//! Not answered are queries for the list of all service types (RFC 6763, section 9), and negative ones (RFC 6762, section 6.1).
+//! No negative answers are given (RFC 6762, section 6.1).
 
 use core::net::Ipv4Addr;
 
@@ -43,13 +43,17 @@ pub(super) struct Announcement<'a> {
     pub(super) pairing: Option<&'a str>,
 }
 
-/// Bytes of the longest name, that of an instance, and of the longest text. No record is longer than its name, 10 bytes, and
-/// twice the longest name.
-const NAME: usize = 1 + ID_LEN + 1 + SERVICE[0].len() + 1 + SERVICE[1].len() + 1 + DOMAIN.len() + 1;
+/// Bytes of the longest names, that of an instance and that of all services, and of the longest text. No record is longer than
+/// its name, 10 bytes, and twice the longest name.
+const NAME: usize = if INSTANCE > TYPES_NAME { INSTANCE } else { TYPES_NAME };
+const INSTANCE: usize = 1 + ID_LEN + 1 + SERVICE[0].len() + 1 + SERVICE[1].len() + 1 + DOMAIN.len() + 1;
+const TYPES_NAME: usize = 1 + TYPES[0].len() + 1 + TYPES[1].len() + 1 + TYPES[2].len() + 1 + DOMAIN.len() + 1;
 const TEXT: usize = 1 + VERSION_KEY.len() + 2 + 1 + PAIRING_KEY.len() + 1 + NAME_MAX;
-const _: () = assert!(HEADER + 4 * (NAME + 10) + 2 * NAME + TEXT + 16 <= MAX && VERSION < 10);
+const _: () = assert!(HEADER + 5 * (NAME + 10) + 2 * NAME + TEXT + 16 <= MAX && VERSION < 10);
 /// The domain of multicast DNS.
 const DOMAIN: &str = "local";
+/// The name that lists the types of all services. RFC 6763, section 9.
+const TYPES: [&str; 3] = ["_services", "_dns-sd", "_udp"];
 
 /// A name as DNS writes it: each label after its length, up to an empty one.
 struct Labels(Vec<u8, NAME>);
@@ -59,7 +63,7 @@ impl Labels {
         let mut bytes = Vec::new();
         for label in labels.iter().chain(&[DOMAIN, ""]) {
             let fits = bytes.push(label.len() as u8).is_ok() && bytes.extend_from_slice(label.as_bytes()).is_ok();
-            debug_assert!(fits, "the longest name is that of an instance");
+            debug_assert!(fits, "no name is longer than the longest");
         }
         Self(bytes)
     }
@@ -92,8 +96,8 @@ impl Announcement<'_> {
     }
 
     fn message(&self, ttl: u32, host_ttl: u32) -> Vec<u8, MAX> {
-        let [service, instance, host] = self.names();
-        let [service, instance, host] = [service.name(), instance.name(), host.name()];
+        let [types, service, instance, host] = self.names();
+        let [types, service, instance, host] = [types.name(), service.name(), instance.name(), host.name()];
         let unique = Class::from_int(Class::IN.to_int() | CACHE_FLUSH);
         let text = self.text();
         let compose = || {
@@ -105,6 +109,10 @@ impl Announcement<'_> {
             answer.push((instance, unique, host_ttl, Srv::new(0, 0, board::PORT, host))).ok()?;
             answer.push((instance, unique, ttl, Txt::from_octets(text.as_slice()).ok()?)).ok()?;
             answer.push((host, unique, host_ttl, A::new(self.address))).ok()?;
+            if ttl > 0 {
+                // Not withdrawn, since other receivers have the same record.
+                answer.push((types, Class::IN, ttl, Ptr::new(service))).ok()?;
+            }
             Some(answer.finish())
         };
         let composed = compose();
@@ -128,11 +136,11 @@ impl Announcement<'_> {
         text
     }
 
-    /// The names of the service, of this instance of it, and of the host.
-    fn names(&self) -> [Labels; 3] {
+    /// The names of all services, of this service, of this instance of it, and of the host.
+    fn names(&self) -> [Labels; 4] {
         let [service, protocol] = SERVICE;
         let id = self.id.as_str();
-        [Labels::new(&[service, protocol]), Labels::new(&[id, service, protocol]), Labels::new(&[id])]
+        [&TYPES[..], &[service, protocol], &[id, service, protocol], &[id]].map(Labels::new)
     }
 
     /// Whether a query asks for one of the records. Not if it only asks for instances, and contains this one: known-answer
@@ -147,8 +155,8 @@ impl Announcement<'_> {
         if message.header_counts().qdcount() > QUESTIONS {
             return Some(false);
         }
-        let [service, instance, host] = self.names();
-        let [service, instance, host] = [service.name(), instance.name(), host.name()];
+        let [types, service, instance, host] = self.names();
+        let [types, service, instance, host] = [types.name(), service.name(), instance.name(), host.name()];
         let mut asks_for_instances = false;
         for question in message.question() {
             let question = question.ok()?;
@@ -158,7 +166,10 @@ impl Announcement<'_> {
             if class != Class::IN && class != Class::ANY {
                 continue;
             }
-            if is(&[Rtype::SRV, Rtype::TXT]) && name.name_eq(instance) || is(&[Rtype::A]) && name.name_eq(host) {
+            let is_asked = is(&[Rtype::SRV, Rtype::TXT]) && name.name_eq(instance)
+                || is(&[Rtype::A]) && name.name_eq(host)
+                || is(&[Rtype::PTR]) && name.name_eq(types);
+            if is_asked {
                 return Some(true);
             }
             asks_for_instances |= is(&[Rtype::PTR]) && name.name_eq(service);

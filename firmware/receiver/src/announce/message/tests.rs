@@ -13,8 +13,9 @@ fn announcement(pairing: Option<&str>) -> Announcement<'_> {
     Announcement { id, address: Ipv4Addr::new(192, 168, 1, 30), pairing }
 }
 
+const ALL_TYPES: &[u8] = b"\x09_services\x07_dns-sd\x04_udp\x05local\0";
 const SERVICE_NAME: &[u8] = b"\x05_waft\x04_tcp\x05local\0";
-const INSTANCE: &[u8] = b"\x0aCYJCP9HDNK\x05_waft\x04_tcp\x05local\0";
+const INSTANCE_NAME: &[u8] = b"\x0aCYJCP9HDNK\x05_waft\x04_tcp\x05local\0";
 const HOST: &[u8] = b"\x0aCYJCP9HDNK\x05local\0";
 
 /// A record: name, type, class, seconds, data.
@@ -29,14 +30,19 @@ fn record(name: &[u8], kind: u8, class: u16, seconds: u32, data: &[u8]) -> Vec<u
 }
 
 fn expected(seconds: [u32; 2], text: &[u8]) -> Vec<u8> {
-    let header = [0, 0, 0x84, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+    let types = match seconds[0] {
+        0 => Vec::new(),
+        seconds => record(ALL_TYPES, 12, 1, seconds, SERVICE_NAME),
+    };
+    let header = [0, 0, 0x84, 0, 0, 0, 0, 4 + u8::from(!types.is_empty()), 0, 0, 0, 0];
     let service = [&[0, 0, 0, 0, 0x30, 0x3a], HOST].concat();
     [
         &header[..],
-        &record(SERVICE_NAME, 12, 1, seconds[0], INSTANCE),
-        &record(INSTANCE, 33, 0x8001, seconds[1], &service),
-        &record(INSTANCE, 16, 0x8001, seconds[0], text),
+        &record(SERVICE_NAME, 12, 1, seconds[0], INSTANCE_NAME),
+        &record(INSTANCE_NAME, 33, 0x8001, seconds[1], &service),
+        &record(INSTANCE_NAME, 16, 0x8001, seconds[0], text),
         &record(HOST, 1, 0x8001, seconds[1], &[192, 168, 1, 30]),
+        &types,
     ]
     .concat()
 }
@@ -79,14 +85,16 @@ fn a_query_for_a_record_is_answered() {
         (SERVICE_NAME, 12, 0x8001, true),
         (SERVICE_NAME, 255, 255, true),
         (&lower, 12, 1, true),
-        (INSTANCE, 33, 1, true),
-        (INSTANCE, 16, 1, true),
-        (INSTANCE, 255, 1, true),
+        (INSTANCE_NAME, 33, 1, true),
+        (INSTANCE_NAME, 16, 1, true),
+        (INSTANCE_NAME, 255, 1, true),
         (HOST, 1, 1, true),
+        (ALL_TYPES, 12, 1, true),
+        (ALL_TYPES, 33, 1, false),
         (HOST, 28, 1, false),
         (SERVICE_NAME, 33, 1, false),
         (SERVICE_NAME, 12, 3, false),
-        (INSTANCE, 12, 1, false),
+        (INSTANCE_NAME, 12, 1, false),
         (other, 33, 1, false),
         (b"\x05_http\x04_tcp\x05local\0", 12, 1, false),
         (b"\0", 255, 255, false),
@@ -119,13 +127,13 @@ fn an_answer_that_is_known_is_not_repeated() {
     let announcement = announcement(None);
     let question: (&[u8], u16, u16) = (SERVICE_NAME, 12, 1);
     let other = record(SERVICE_NAME, 12, 1, 4500, b"\x0aVTB2F8KPRG\x05_waft\x04_tcp\x05local\0");
-    let known = |seconds| record(SERVICE_NAME, 12, 1, seconds, INSTANCE);
+    let known = |seconds| record(SERVICE_NAME, 12, 1, seconds, INSTANCE_NAME);
     let asked = |known: &[Vec<u8>]| announcement.is_asked_by(&query(0, &[question], known));
     assert!(asked(std::slice::from_ref(&other)));
     assert!(!asked(&[other.clone(), known(2250)]));
     assert!(asked(&[other, known(2249)]));
     // A querier that asks for the records of the instance does not have them.
-    assert!(announcement.is_asked_by(&query(0, &[question, (INSTANCE, 33, 1)], &[known(4500)])));
+    assert!(announcement.is_asked_by(&query(0, &[question, (INSTANCE_NAME, 33, 1)], &[known(4500)])));
 }
 
 /// Reading names can take long, since each may consist of many pointers.
@@ -137,7 +145,8 @@ fn a_message_with_many_names_is_not_read_to_its_end() {
     assert!(!announcement.is_asked_by(&query(0, &most(33), &[])));
     // An answer that is known counts among the first ones only.
     let other = record(HOST, 1, 1, 4500, &[0; 4]);
-    let known = |before| [std::vec![other.clone(); before], std::vec![record(SERVICE_NAME, 12, 1, 4500, INSTANCE)]];
+    let known =
+        |before| [std::vec![other.clone(); before], std::vec![record(SERVICE_NAME, 12, 1, 4500, INSTANCE_NAME)]];
     assert!(!announcement.is_asked_by(&query(0, &most(1), &known(7).concat())));
     assert!(announcement.is_asked_by(&query(0, &most(1), &known(8).concat())));
 }
@@ -145,7 +154,7 @@ fn a_message_with_many_names_is_not_read_to_its_end() {
 #[test]
 fn malformed_messages_are_ignored() {
     let announcement = announcement(None);
-    let known = record(SERVICE_NAME, 12, 1, 4500, INSTANCE);
+    let known = record(SERVICE_NAME, 12, 1, 4500, INSTANCE_NAME);
     let whole = query(0, &[(HOST, 28, 1), (SERVICE_NAME, 12, 1)], &[known]);
     let asked_at = 12 + HOST.len() + 4 + SERVICE_NAME.len() + 4;
     for end in 0..asked_at {
