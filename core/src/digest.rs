@@ -8,7 +8,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::bytes;
+use crate::bytes;
 
 /// A 32-byte BLAKE3 digest. `Display` and `Debug` write it as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -50,6 +50,7 @@ extern crate std;
 
 pub mod archive;
 mod base32;
+mod bytes;
 pub mod certificate;
 pub mod code;
 pub mod digest;

@@ -7,12 +7,12 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bytes;
 use crate::sealed::hpke::POINT;
-use crate::wire::bytes;
 use crate::wire::message::Bytes32;
 
 /// Length of the longest message that this version sends, in bytes of postcard: a share.
-pub(super) const SENT_MAX: usize = 1 + 65;
+pub(super) const SENT_MAX: usize = 1 + POINT;
 
 /// A message of either side. A message that comes out of turn is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

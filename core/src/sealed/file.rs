@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::suite::{Aead, ChunkSize, Codec, Suite};
 use super::transcript::FILE_MAGIC;
 use crate::archive::Shape;
+use crate::bytes;
 use crate::limits::{ARCHIVE_MAX, ENTRIES_MAX, ITERATIONS_MAX, ITERATIONS_MIN, MANIFEST_MAX, MESSAGE_MAX};
-use crate::wire::bytes;
 
 /// The first bytes of a sealed file.
 pub const MAGIC: [u8; 8] = FILE_MAGIC;

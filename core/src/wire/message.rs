@@ -8,9 +8,9 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Shape;
+use crate::bytes;
 use crate::digest::Digest;
 use crate::limits::{BASE_FILES_MAX, LIST_MAX, MESSAGE_MAX, SEALED_NAME};
-use crate::wire::bytes;
 pub use crate::wire::kibibytes::Kibibytes;
 
 /// A list of numbers in order of preference.

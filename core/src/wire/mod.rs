@@ -2,7 +2,6 @@
 //!
 //! PROTOCOL.md, sections 2, 4 and 5.
 
-pub(crate) mod bytes;
 pub mod frame;
 mod kibibytes;
 pub mod message;

@@ -1,7 +1,7 @@
 //! Arrays of bytes in messages: only their bytes, with no length before them. For `#[serde(with = "bytes")]`.
 //!
 //! Serde encodes an array of up to 32 bytes the same way, but its code to decode one is unrolled for each length, which
-//! takes 3 KiB of a board's flash.
+//! took 1.7 KiB of a board's flash.
 
 use core::fmt;
 
@@ -45,17 +45,17 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Ours(#[serde(with = "super")] [u8; 32], #[serde(with = "super")] [u8; 65]);
+    struct Arrays(#[serde(with = "super")] [u8; 32], #[serde(with = "super")] [u8; 65]);
 
     #[test]
     fn the_bytes_of_an_array_are_those_that_serde_writes() {
         let (mut one, mut other) = ([0; 128], [0; 128]);
-        let encoded = postcard::to_slice(&Ours([3; 32], [5; 65]), &mut one).unwrap();
+        let encoded = postcard::to_slice(&Arrays([3; 32], [5; 65]), &mut one).unwrap();
         let by_serde: &[u8] = postcard::to_slice(&([3_u8; 32], [[5_u8; 13]; 5]), &mut other).unwrap();
         assert_eq!(encoded, by_serde);
-        assert_eq!(postcard::from_bytes(encoded), Ok(Ours([3; 32], [5; 65])));
+        assert_eq!(postcard::from_bytes(encoded), Ok(Arrays([3; 32], [5; 65])));
         for length in 0..encoded.len() {
-            assert!(postcard::from_bytes::<Ours>(&encoded[..length]).is_err(), "{length} bytes");
+            assert!(postcard::from_bytes::<Arrays>(&encoded[..length]).is_err(), "{length} bytes");
         }
     }
 }
