@@ -13,8 +13,8 @@ use crate::session::outcome::{Misbehaviour, SessionError};
 use crate::session::receiver::environment::Environment;
 use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::state::{Session, check_field, not_expected};
-use crate::session::receiver::store::Store;
-use crate::session::receiver::wait::{Storing, wait_for};
+use crate::session::receiver::store::{Store, StoreError};
+use crate::session::receiver::wait::{StoreOutput, wait_for};
 use crate::wire::message::{BaseFiles, FromReceiver, FromSender, Stage};
 
 impl<E: Environment> Session<'_, '_, E> {
@@ -24,11 +24,11 @@ impl<E: Environment> Session<'_, '_, E> {
         let mut next = 0;
         loop {
             let mut files = BaseFiles::new();
-            let mut listed = Ok(());
+            let mut listed = Err(StoreError::Io);
             let first = {
                 let receiver = &mut *self.receiver;
                 let work = pin!(receiver.store.base_files(&mut files));
-                let work = pin!(Storing { work, output: &mut listed });
+                let work = pin!(StoreOutput { work, output: &mut listed });
                 let (buffer, interrupted) = (&mut *receiver.buffers.frame, pin!(receiver.operator.interrupted()));
                 wait_for(&mut self.channel, Stage::Hashing, Some(buffer), interrupted, work).await?
             };
@@ -65,10 +65,10 @@ impl<E: Environment> Session<'_, '_, E> {
         if length == 0 {
             return Ok(());
         }
-        let mut taken = Ok(());
+        let mut taken = Err(StoreError::Io);
         let first = {
             let receiver = &mut *self.receiver;
-            let work = pin!(Storing { work: pin!(receiver.store.take(length)), output: &mut taken });
+            let work = pin!(StoreOutput { work: pin!(receiver.store.take(length)), output: &mut taken });
             let interrupted = pin!(receiver.operator.interrupted());
             wait_for(&mut self.channel, Stage::Storing, None, interrupted, work).await?
         };

@@ -17,14 +17,14 @@ use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::peers::RunId;
 use crate::session::receiver::state::{Session, check_field, not_expected};
-use crate::session::receiver::store::{Held, Offered, Store};
-use crate::session::receiver::wait::{Storing, wait_for};
+use crate::session::receiver::store::{Held, Offered, Store, StoreError};
+use crate::session::receiver::wait::{StoreOutput, wait_for};
 use crate::wire::message::{FromReceiver, FromSender, Refusal, Stage};
 
 /// How often the receiver asks its store again while the storage is in use, in milliseconds.
 const LEASE_STEP_MS: u64 = 500;
 
-/// The answer to a request other than [`Request::Begin`]. Nobody uses it.
+/// The answer to a request other than [`Request::Begin`]. Its value is never used.
 const NOTHING: Held = Held { offset: 0, digest: Digest([0; 32]) };
 
 /// Where the chunks begin.
@@ -77,7 +77,7 @@ impl<E: Environment> Session<'_, '_, E> {
         let manifest = Cell::new(None);
         let mut is_waiting = false;
         loop {
-            let mut held = Ok(NOTHING);
+            let mut held = Err(StoreError::Io);
             let first = {
                 let receiver = &mut *self.receiver;
                 let work = async {
@@ -95,7 +95,7 @@ impl<E: Environment> Session<'_, '_, E> {
                     };
                     receiver.store.begin(offered, &matches).await
                 };
-                let work = pin!(Storing { work: pin!(work), output: &mut held });
+                let work = pin!(StoreOutput { work: pin!(work), output: &mut held });
                 let buffer = request.reads_messages().then_some(&mut *receiver.buffers.frame);
                 let interrupted = pin!(receiver.operator.interrupted());
                 wait_for(&mut self.channel, Stage::Hashing, buffer, interrupted, work).await?

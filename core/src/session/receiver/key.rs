@@ -22,8 +22,8 @@ use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{KeyAnswer, Operator};
 use crate::session::receiver::state::Session;
 use crate::session::receiver::store::{Offered, Store};
-use crate::session::receiver::wait::{First, Storing, wait_for};
-use crate::wire::message::{Cancel, FromReceiver, KeyMode, Refusal, Stage};
+use crate::session::receiver::wait::{First, StoreOutput, wait_for};
+use crate::wire::message::{Cancel, Encapsulation, FromReceiver, KeyMode, Refusal, Stage};
 
 impl<E: Environment> Session<'_, '_, E> {
     /// Finds the key that matches the offer's commitment: a sealed, a remembered or a typed one. Derives `schedule`
@@ -78,7 +78,7 @@ impl<E: Environment> Session<'_, '_, E> {
         let first = {
             let receiver = &mut *self.receiver;
             let work = pin!(select(receiver.operator.key(offered, left, key), receiver.clock.sleep_until(until)));
-            let work = pin!(Storing { work, output: &mut answer });
+            let work = pin!(StoreOutput { work, output: &mut answer });
             // While the operator asks, it reports an interruption in its answer.
             wait_for(&mut self.channel, stage, Some(receiver.buffers.frame), pin!(pending()), work).await?
         };
@@ -93,8 +93,8 @@ impl<E: Environment> Session<'_, '_, E> {
         }
     }
 
-    /// Computes the secret of a typed key, which may take seconds. If the sender disconnects meanwhile, the computation
-    /// goes on, so that the user does not have to type the key again; only the user interrupts it.
+    /// Computes the secret of a typed key, which may take seconds. The user can interrupt it. If the sender disconnects
+    /// meanwhile, the computation goes on to its end, so that the user does not have to type the key again.
     async fn stretch(
         &mut self,
         key: &TransferKey,
@@ -141,7 +141,7 @@ async fn stretch(key: &TransferKey, salt: &[u8; 32], iterations: u32, secret: &m
 }
 
 /// Computes a sealed secret, and yields to other tasks between steps.
-async fn decapsulate(hpke: &HpkeSecret, encapsulation: &[u8]) -> Result<Secret, HpkeError> {
+async fn decapsulate(hpke: &HpkeSecret, encapsulation: &Encapsulation) -> Result<Secret, HpkeError> {
     let mut decapsulation = Decapsulation::new();
     decapsulation.begin(hpke, encapsulation)?;
     yield_now().await;

@@ -17,8 +17,8 @@ use crate::session::receiver::environment::Environment;
 use crate::session::receiver::offer::CheckedOffer;
 use crate::session::receiver::operator::{Event, Operator};
 use crate::session::receiver::state::{Session, not_expected};
-use crate::session::receiver::store::Store;
-use crate::session::receiver::wait::{Storing, wait_for};
+use crate::session::receiver::store::{Store, StoreError};
+use crate::session::receiver::wait::{StoreOutput, wait_for};
 use crate::wire::frame::Kind;
 use crate::wire::message::{FromReceiver, FromSender, Refusal, Stage};
 
@@ -78,9 +78,9 @@ impl<E: Environment> Session<'_, '_, E> {
             let archive = opener
                 .open(&mut receiver.buffers.frame[..length], receiver.buffers.plain)
                 .map_err(|_| SessionError::PeerMisbehaved(Misbehaviour::Chunk))?;
-            let mut written = Ok(());
+            let mut written = Err(StoreError::Io);
             let first = {
-                let work = pin!(Storing { work: pin!(receiver.store.write(archive)), output: &mut written });
+                let work = pin!(StoreOutput { work: pin!(receiver.store.write(archive)), output: &mut written });
                 let interrupted = pin!(receiver.operator.interrupted());
                 wait_for(&mut self.channel, Stage::Storing, None, interrupted, work).await?
             };

@@ -23,13 +23,14 @@ pub(super) enum First {
     Message(usize),
 }
 
-/// Work that stores its output, so that [`wait_for`] need not know the type of either.
-pub(super) struct Storing<'w, F: Future> {
+/// Stores the output of work, so that [`wait_for`] does not depend on the types of the work and of its output.
+pub(super) struct StoreOutput<'w, F: Future> {
     pub(super) work: Pin<&'w mut F>,
+    /// Stays as it is unless the work is done. So begin with an error.
     pub(super) output: &'w mut F::Output,
 }
 
-impl<F: Future> Future for Storing<'_, F> {
+impl<F: Future> Future for StoreOutput<'_, F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
