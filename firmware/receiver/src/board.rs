@@ -35,7 +35,8 @@ pub const PORT: u16 = 12346;
 /// type is needed.
 pub trait Board {
     /// The mutex around the state that the receiver shares with the tasks of the application. If all of them run on one
-    /// executor, use `NoopRawMutex`.
+    /// executor, use `NoopRawMutex`. On several, a reader of the flash waits while the receiver stores a chunk or its
+    /// settings, which includes erasures.
     type Mutex: RawMutex;
     /// The flash that contains the [`slots`](crate::slots).
     type Flash: NorFlash;

@@ -1,8 +1,8 @@
-//! Operations on the NOR flash that the parts of a receiver share with each other and with the application: the seed, the
-//! settings, and the slots with their journal.
+//! Operations on NOR flash: reading with retries, writing with read-back, and erasing. The seed, the settings and the slots use
+//! them.
 //!
-//! They take the flash after it was locked. Whoever locks it for several operations at once needs less code than for each of
-//! them: where the flash is read and written without waiting, the lock is all that has to be waited for.
+//! The caller locks the flash and passes it. A caller that locks it once for several operations takes less code: on a flash
+//! whose driver never waits, only the lock can wait.
 
 use core::ops::Range;
 
@@ -19,6 +19,7 @@ pub(crate) struct Fault;
 
 /// Reads any range, regardless of the flash's read unit. Retries, because an error may be transient.
 pub(crate) async fn read<F: NorFlash>(flash: &mut F, mut at: u32, mut bytes: &mut [u8]) -> Result<(), Fault> {
+    const { assert!(F::READ_SIZE <= UNIT_MAX, "read units of 1 to 32 bytes") };
     let unit = F::READ_SIZE;
     let mut tries = TRIES;
     while !bytes.is_empty() {
@@ -43,7 +44,8 @@ pub(crate) async fn read<F: NorFlash>(flash: &mut F, mut at: u32, mut bytes: &mu
     Ok(())
 }
 
-/// Writes whole write units to erased flash, and verifies that they read back, in pieces of the length of `back`.
+/// Writes whole write units to erased flash, and verifies that they read back, in pieces of the length of `back`,
+/// which is not empty. `back` begins with other bytes than those that are written, since a driver may fail to fill it.
 pub(crate) async fn program<F: NorFlash>(flash: &mut F, at: u32, bytes: &[u8], back: &mut [u8]) -> Result<(), Fault> {
     flash.write(at, bytes).await.map_err(|_| Fault)?;
     let length = back.len();

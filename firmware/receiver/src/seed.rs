@@ -78,6 +78,7 @@ const USE: &[u8] = b"waft seed: use";
 pub type Secret = Zeroizing<[u8; 32]>;
 
 /// The seed in its two flash sectors.
+#[derive(Debug)]
 pub struct Ratchet<'f, F> {
     flash: &'f mut F,
     sectors: [u32; 2],
@@ -297,7 +298,7 @@ impl<'f, F: NorFlash> Ratchet<'f, F> {
 
     async fn mark(&mut self, sector: usize, cell: u32) -> Result<(), SeedError> {
         let at = self.at(sector, cell);
-        Ok(flash::program(self.flash, at, &[0; CELL], &mut [0; CELL]).await?)
+        Ok(flash::program(self.flash, at, &[0; CELL], &mut [0xFF; CELL]).await?)
     }
 
     async fn cell(&mut self, sector: usize, cell: u32) -> Cell {

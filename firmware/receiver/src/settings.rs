@@ -77,7 +77,7 @@ use crate::flash::Fault;
 use crate::identity::Wifi;
 use crate::identity::{Identity, Policy, TrustedSender, TrustedSenders};
 use crate::slots::Slots;
-use format::{CELL, Cell, ERASED, Head, NewCopy, OWN, POLICY, RESET, SENDER, decode_policy, decode_sender, origin};
+use format::{Cell, ERASED, Head, NewCopy, OWN, POLICY, RESET, decode_policy, origin};
 use sectors::{Sector, Sectors};
 
 pub use error::SettingsError;
@@ -91,8 +91,7 @@ const SKIPPED: u32 = 1 << 20;
 /// The settings in their two flash sectors.
 pub struct Settings<'f, M: RawMutex, F> {
     flash: &'f Mutex<M, F>,
-    /// The offsets of the sectors.
-    at: [u32; 2],
+    offsets: [u32; 2],
     state: Mutex<M, State>,
     known: BlockingMutex<M, ValueCell<Known>>,
 }
@@ -154,7 +153,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             network: None,
         };
         let known = Known { error: None, policy: 0, is_over: false, was_reset: false, is_own: false };
-        Self { flash, at: sectors, state: Mutex::new(state), known: BlockingMutex::new(ValueCell::new(known)) }
+        Self { flash, offsets: sectors, state: Mutex::new(state), known: BlockingMutex::new(ValueCell::new(known)) }
     }
 
     /// Reads the list of trusted senders into the identity, and completes a change that was interrupted. If this fails,
@@ -267,7 +266,9 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             return Ok(());
         }
         let live = state.live.ok_or(SettingsError::Lost)?;
-        finish(&mut self.sectors().await, &mut state, live).await
+        self.lock().await.finish(live).await?;
+        state.is_settled = true;
+        Ok(())
     }
 
     /// Why nothing can be changed except by a factory reset: the settings are in the flash, but this start could not read
@@ -280,9 +281,8 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         }
     }
 
-    /// Locks the flash.
-    async fn sectors(&self) -> Sectors<'_, M, F> {
-        Sectors::new(self.flash.lock().await, self.at)
+    async fn lock(&self) -> Sectors<'_, M, F> {
+        Sectors::new(self.flash.lock().await, self.offsets)
     }
 
     fn known(&self) -> Known {
@@ -348,7 +348,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         }
         state.origin = state.origin.or_else(|| identity.map(origin));
         let senders = identity.map(|identity| &identity.senders);
-        let mut sectors = self.sectors().await;
+        let mut sectors = self.lock().await;
         let Some((live, head)) = Self::find(&mut sectors, state).await? else {
             return if identity.is_some() { self.store(&mut sectors, state, senders).await } else { Ok(()) };
         };
@@ -357,7 +357,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         let stored = sectors.cell(live, 1).await.map_err(|Fault| unread)?;
         let is_current = head.flags == state.flags && state.origin == Some(stored);
         if let (true, Some(senders)) = (is_current, senders) {
-            load(&mut sectors, live, &head, senders).await?;
+            sectors.load(live, &head, senders).await?;
             #[cfg(feature = "wifi")]
             {
                 state.network = load_network(&mut sectors, live, &head).await?;
@@ -365,13 +365,14 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             self.update(|known| known.policy = head.policy);
         }
         state.live = Some(live);
-        let finished = if state.is_settled { Ok(()) } else { finish(&mut sectors, state, live).await };
+        let finished = if state.is_settled { Ok(()) } else { sectors.finish(live).await };
+        state.is_settled = finished.is_ok();
         if is_reset {
             // Senders and secret come first.
             let slots = finished.ok().and(slots).ok_or(SettingsError::Reset)?;
             drop(sectors);
             slots.wipe().await.map_err(|_| SettingsError::Reset)?;
-            sectors = self.sectors().await;
+            sectors = self.lock().await;
             // Without an identity, the settings belong to none.
             if state.origin.is_none() {
                 (state.origin, state.flags) = (Some(ERASED), 0);
@@ -399,7 +400,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             Some(_) => self.check_changeable()?,
         }
         let was_lost = self.begin_change(&mut state)?;
-        let stored = self.store(&mut self.sectors().await, &mut state, senders).await;
+        let stored = self.store(&mut self.lock().await, &mut state, senders).await;
         self.end_change(was_lost && stored.is_ok());
         stored
     }
@@ -438,7 +439,7 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             return Err(SettingsError::OtherVersion);
         }
         if let (Some(live), false) = (state.live, state.is_settled) {
-            finish(sectors, state, live).await?;
+            sectors.finish(live).await?;
         }
         let (before, sector) = (state.live, state.live.map_or(0, |live| 1 - live));
         state.is_settled = false;
@@ -449,7 +450,9 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
             }
             return Err(error);
         }
-        finish_erasure(sectors, state, sector).await
+        sectors.clear(1 - sector).await?;
+        state.is_settled = true;
+        Ok(())
     }
 
     /// Writes a copy to `sector`, and makes it count. Before the first mount there is nothing to write.
@@ -476,44 +479,4 @@ impl<'f, M: RawMutex, F: NorFlash> Settings<'f, M, F> {
         (state.live, state.sequence) = (Some(sector), sequence);
         Ok(())
     }
-}
-
-/// Reads the senders of a copy.
-async fn load<M: RawMutex, F: NorFlash>(
-    sectors: &mut Sectors<'_, M, F>,
-    sector: usize,
-    head: &Head,
-    senders: &TrustedSenders,
-) -> Result<(), SettingsError> {
-    senders.clear();
-    for index in 0..u32::from(head.senders) {
-        let mut cells = [[0; CELL]; SENDER];
-        for (part, cell) in cells.iter_mut().enumerate() {
-            let at = head.cells() - (SENDER as u32) * (u32::from(head.senders) - index) + part as u32;
-            *cell = sectors.cell(sector, at).await.map_err(|Fault| SettingsError::Unreadable)?;
-        }
-        let sender = decode_sender(&cells).ok_or(SettingsError::Lost)?;
-        senders.add(sender).map_err(|_| SettingsError::Lost)?;
-    }
-    Ok(())
-}
-
-/// Makes sure that the copy in `live` is the only one.
-async fn finish<M: RawMutex, F: NorFlash>(
-    sectors: &mut Sectors<'_, M, F>,
-    state: &mut State,
-    live: usize,
-) -> Result<(), SettingsError> {
-    sectors.mark(live).await?;
-    finish_erasure(sectors, state, live).await
-}
-
-async fn finish_erasure<M: RawMutex, F: NorFlash>(
-    sectors: &mut Sectors<'_, M, F>,
-    state: &mut State,
-    live: usize,
-) -> Result<(), SettingsError> {
-    sectors.clear(1 - live).await?;
-    state.is_settled = true;
-    Ok(())
 }

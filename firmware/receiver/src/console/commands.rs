@@ -59,6 +59,7 @@ pub(super) enum Command<'l> {
 impl<'l> Command<'l> {
     pub(super) fn parse(line: &'l str) -> Option<Self> {
         let space = line.bytes().position(|byte| byte == b' ').unwrap_or(line.len());
+        // Checked, because `split_at` would bring the text of its panic into the image.
         let (word, rest) = line.split_at_checked(space)?;
         Some(match (word, rest.trim_ascii()) {
             ("help" | "?", "") => Self::Help,

@@ -34,8 +34,9 @@ impl<M: RawMutex, F: NorFlash> Settings<'_, M, F> {
         let mut state = self.state.lock().await;
         self.check_changeable()?;
         let was_lost = self.begin_change(&mut state)?;
+        let mut sectors = self.lock().await;
         let before = core::mem::replace(&mut state.network, network);
-        let stored = self.store(&mut self.sectors().await, &mut state, Some(senders)).await;
+        let stored = self.store(&mut sectors, &mut state, Some(senders)).await;
         self.end_change(was_lost && stored.is_ok());
         if stored.is_err() {
             state.network = before;

@@ -6,7 +6,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 
 use super::format::{ERASED, Head, OWN, RESET};
 use super::sectors::Sectors;
-use super::{Settings, SettingsError, State, finish_erasure};
+use super::{Settings, SettingsError, State};
 use crate::board::StartupError;
 use crate::entropy::{Sources, Trng, draw_tested};
 use crate::flash::Fault;
@@ -34,15 +34,17 @@ impl<M: RawMutex, F: NorFlash> Settings<'_, M, F> {
     /// Fails without a good generator, and if the settings are damaged or cannot be read: they may contain a secret.
     pub async fn own_secret(&self, trng: &mut impl Trng) -> Result<Secret, StartupError> {
         let mut state = self.state.lock().await;
-        let mut sectors = self.sectors().await;
+        let mut sectors = self.lock().await;
         let found = Self::find(&mut sectors, &mut state).await.map_err(StartupError::Settings)?;
         let secret = match found {
             Some((live, head)) if head.flags & OWN != 0 => read_secret(&mut sectors, &mut state, live).await,
             _ => {
+                // The generator of a board may use the flash.
+                drop(sectors);
                 let drawn = draw_tested(trng)
                     .await
                     .map_err(|fault| StartupError::Entropy(Sources { trng: Err(fault), seed: Err(SeedError::Lost) }))?;
-                self.store_secret(&mut sectors, &mut state, found, &drawn).await.map(|()| drawn)
+                self.store_secret(&mut self.lock().await, &mut state, found, &drawn).await.map(|()| drawn)
             }
         };
         let secret = secret.map_err(StartupError::Settings)?;
@@ -82,7 +84,7 @@ async fn read_secret<M: RawMutex, F: NorFlash>(
         sectors.mark(live).await?;
         // A torn mark of the other copy, such as that of a factory reset, may read otherwise when the settings are
         // mounted. If this fails, it is tried again then.
-        let _ = finish_erasure(sectors, state, live).await;
+        state.is_settled = sectors.clear(1 - live).await.is_ok();
     }
     Ok(secret.into())
 }

@@ -6,9 +6,10 @@ use embassy_sync::mutex::MutexGuard;
 use embedded_storage_async::nor_flash::NorFlash;
 
 use super::SettingsError;
-use super::format::{CELL, Cell, ERASED, First, Head, LIVE, LIVES, NewCopy, USED_BYTES, cover};
+use super::format::{CELL, Cell, ERASED, First, Head, LIVE, LIVES, NewCopy, SENDER, USED_BYTES, cover, decode_sender};
 use crate::crc::Crc32;
 use crate::flash::{self, Fault};
+use crate::identity::TrustedSenders;
 
 /// The sectors, in a flash that is locked.
 pub(super) struct Sectors<'f, M: RawMutex, F> {
@@ -117,6 +118,32 @@ impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
         self.program(sector, 0, &ERASED).await
     }
 
+    /// Makes sure that the copy in `live` is the only one.
+    pub(super) async fn finish(&mut self, live: usize) -> Result<(), Fault> {
+        self.mark(live).await?;
+        self.clear(1 - live).await
+    }
+
+    /// Reads the senders of a copy.
+    pub(super) async fn load(
+        &mut self,
+        sector: usize,
+        head: &Head,
+        senders: &TrustedSenders,
+    ) -> Result<(), SettingsError> {
+        senders.clear();
+        for index in 0..u32::from(head.senders) {
+            let mut cells = [[0; CELL]; SENDER];
+            for (part, cell) in cells.iter_mut().enumerate() {
+                let at = head.cells() - (SENDER as u32) * (u32::from(head.senders) - index) + part as u32;
+                *cell = self.cell(sector, at).await.map_err(|Fault| SettingsError::Unreadable)?;
+            }
+            let sender = decode_sender(&cells).ok_or(SettingsError::Lost)?;
+            senders.add(sender).map_err(|_| SettingsError::Lost)?;
+        }
+        Ok(())
+    }
+
     /// Reads a cell.
     pub(super) async fn cell(&mut self, sector: usize, cell: u32) -> Result<Cell, Fault> {
         let mut bytes = [0; CELL];
@@ -127,7 +154,7 @@ impl<'f, M: RawMutex, F: NorFlash> Sectors<'f, M, F> {
     /// Writes a cell, and verifies that it reads back.
     async fn program(&mut self, sector: usize, cell: u32, bytes: &Cell) -> Result<(), Fault> {
         let at = self.offset(sector, cell);
-        flash::program(&mut *self.flash, at, bytes, &mut [0; CELL]).await
+        flash::program(&mut *self.flash, at, bytes, &mut [0xFF; CELL]).await
     }
 
     fn erase(&mut self, sector: usize) -> impl Future<Output = Result<(), Fault>> {

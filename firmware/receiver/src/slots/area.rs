@@ -154,7 +154,8 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
         self.lock().await.read(at, bytes).await
     }
 
-    /// Locks the flash for several operations. Until the value is dropped, readers of a folder wait.
+    /// Locks the flash for several operations. Until the value is dropped, whatever else uses this flash waits: for the erasure,
+    /// the bytes and the records of one chunk at most.
     pub(super) async fn lock(&self) -> Locked<'_, M, F> {
         Locked { flash: self.flash.lock().await, layout: self.layout }
     }

@@ -14,6 +14,7 @@ use core::cmp::Ordering;
 use core::mem;
 use core::pin::pin;
 
+use embassy_futures::yield_now;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use waft_core::archive::{DIGEST, ENTRY_PREFIX, Entry, Kind, START_MAX};
@@ -22,9 +23,11 @@ use waft_core::session::StoreError;
 use waft_core::session::own_frame::own_frame;
 use waft_core::wire::message::{BaseFile, BaseFiles};
 
-use super::area::{Locked, Slot};
+use super::area::{Area, Slot};
 use super::record::Committed;
 
+/// After as many comparisons of two entries, the search for matches yields to other tasks.
+const YIELD_AFTER: u32 = 256;
 /// Paths are compared in pieces of this length.
 const PIECE: usize = 32;
 
@@ -55,7 +58,7 @@ pub(super) struct Match {
 
 /// Reads both archives. The last bytes of the new one may not be on the flash yet.
 pub(super) struct Archives<'a, 'f, M: RawMutex, F> {
-    pub(super) area: &'a mut Locked<'f, M, F>,
+    pub(super) area: &'a Area<'f, M, F>,
     pub(super) new: Slot,
     /// The bytes of the new archive from offset `flushed` on.
     pub(super) tail: &'a [u8],
@@ -64,7 +67,7 @@ pub(super) struct Archives<'a, 'f, M: RawMutex, F> {
 
 impl<M: RawMutex, F: NorFlash> Archives<'_, '_, M, F> {
     /// Reads bytes of the archive in a slot.
-    async fn read(&mut self, slot: Slot, at: u32, bytes: &mut [u8]) -> Result<(), StoreError> {
+    async fn read(&self, slot: Slot, at: u32, bytes: &mut [u8]) -> Result<(), StoreError> {
         let stored = match slot == self.new {
             true => bytes.len().min(self.flushed.saturating_sub(at) as usize),
             false => bytes.len(),
@@ -74,8 +77,7 @@ impl<M: RawMutex, F: NorFlash> Archives<'_, '_, M, F> {
             let from = at.saturating_sub(self.flushed) as usize;
             tail.copy_from_slice(self.tail.get(from..from + tail.len()).ok_or(StoreError::BaseLost)?);
         }
-        let at = self.area.layout().byte(slot, at);
-        self.area.read(at, stored).await.map_err(|_| StoreError::BaseLost)
+        self.area.read(self.area.layout().byte(slot, at), stored).await.map_err(|_| StoreError::BaseLost)
     }
 }
 
@@ -91,7 +93,7 @@ impl Base {
     pub(super) fn new(slot: Slot, manifest: u32, committed: &Committed) -> Self {
         let walk = |slot, manifest| Walk { slot, at: 0, end: manifest, content: manifest };
         let (new, base) = (walk(slot, manifest), walk(committed.slot, committed.sizes.manifest));
-        let matches = Matches { new, base, file: 0 };
+        let matches = Matches { new, base, file: 0, compared: 0 };
         Self { slot: committed.slot, matches, listed: 0, next: None, is_used: false }
     }
 
@@ -99,13 +101,13 @@ impl Base {
     /// manifest.
     pub(super) async fn list<M: RawMutex, F: NorFlash>(
         &mut self,
-        archives: &mut Archives<'_, '_, M, F>,
+        archives: &Archives<'_, '_, M, F>,
         position: u32,
         files: &mut BaseFiles,
     ) {
-        while !files.is_full() {
-            let next = own_frame(pin!(self.matches.next(archives))).await;
-            let Ok(Some(found)) = next else { break };
+        while !files.is_full()
+            && let Ok(Some(found)) = own_frame(pin!(self.matches.next(archives))).await
+        {
             let mut digest = Digest([0; DIGEST]);
             let at = found.base + found.length - DIGEST as u32;
             if found.new + found.length > position && archives.read(self.slot, at, &mut digest.0).await.is_ok() {
@@ -120,7 +122,7 @@ impl Base {
     /// `end`.
     pub(super) async fn part<M: RawMutex, F: NorFlash>(
         &mut self,
-        archives: &mut Archives<'_, '_, M, F>,
+        archives: &Archives<'_, '_, M, F>,
         position: u32,
         end: u32,
     ) -> Result<Part, StoreError> {
@@ -151,6 +153,8 @@ struct Matches {
     base: Walk,
     /// The index of the next file of the new manifest.
     file: u32,
+    /// The number of comparisons of two entries.
+    compared: u32,
 }
 
 impl Matches {
@@ -163,11 +167,15 @@ impl Matches {
 
     async fn next<M: RawMutex, F: NorFlash>(
         &mut self,
-        archives: &mut Archives<'_, '_, M, F>,
+        archives: &Archives<'_, '_, M, F>,
     ) -> Result<Option<Match>, StoreError> {
         while let Some(new) = self.new.entry(archives).await?
             && let Some(base) = self.base.entry(archives).await?
         {
+            self.compared += 1;
+            if self.compared.is_multiple_of(YIELD_AFTER) {
+                yield_now().await;
+            }
             let order = compare(archives, &new, &base).await?;
             let (file, from) = (self.file, (self.new.content, self.base.content));
             if order.is_le() {
@@ -215,7 +223,7 @@ struct Next {
 impl Walk {
     async fn entry<M: RawMutex, F: NorFlash>(
         &self,
-        archives: &mut Archives<'_, '_, M, F>,
+        archives: &Archives<'_, '_, M, F>,
     ) -> Result<Option<Next>, StoreError> {
         if self.at >= self.end {
             return Ok(None);
@@ -251,7 +259,7 @@ impl Walk {
 
 /// The order of two paths, component by component.
 async fn compare<M: RawMutex, F: NorFlash>(
-    archives: &mut Archives<'_, '_, M, F>,
+    archives: &Archives<'_, '_, M, F>,
     new: &Next,
     base: &Next,
 ) -> Result<Ordering, StoreError> {

@@ -73,11 +73,11 @@ pub(super) async fn revert<M: RawMutex, F: NorFlash>(
         _ => return Err(RevertError::Damaged),
     }
     let record = Record::Revert { generation: previous.generation };
-    let mut area = slots.area.lock().await;
-    journal.append(&mut area, &record).await.map_err(|_| RevertError::Flash)?;
+    let mut locked = slots.area.lock().await;
+    journal.append(&mut locked, &record).await.map_err(|_| RevertError::Flash)?;
     // There is no await in between, so that readers never see a folder whose slot the journal considers free.
     slots.show_reverted(journal.committed());
-    journal.acknowledge(&mut area).await;
+    journal.acknowledge(&mut locked).await;
     Ok(())
 }
 
@@ -98,6 +98,7 @@ pub(super) async fn make<M: RawMutex, F: NorFlash>(
     journal: &mut Journal,
     change: SlotChange<'_>,
 ) -> Result<(), StoreError> {
+    let mut locked = slots.area.lock().await;
     let is_forgotten = journal.is_usable() && journal.committed().is_none();
     let (record, error) = match change {
         SlotChange::Forget if is_forgotten && journal.is_acknowledged() => return Ok(()),
@@ -108,15 +109,14 @@ pub(super) async fn make<M: RawMutex, F: NorFlash>(
             _ => return Ok(()),
         },
     };
-    let mut area = slots.area.lock().await;
-    if let Err(fault) = journal.append(&mut area, &record).await {
+    if let Err(fault) = journal.append(&mut locked, &record).await {
         journal.restore_error(error);
         return Err(fault.into());
     }
     if let SlotChange::Forget = change {
         slots.show(None, None);
     }
-    journal.acknowledge(&mut area).await;
+    journal.acknowledge(&mut locked).await;
     Ok(())
 }
 

@@ -137,12 +137,12 @@ struct FileSizes {
 
 impl FileSizes {
     async fn next<M: RawMutex, F: NorFlash>(&mut self, area: &Area<'_, M, F>) -> Result<u64, StoreError> {
-        let mut area = area.lock().await;
+        let mut locked = area.lock().await;
         while self.at < self.end {
             let mut head = [0; ENTRY_PREFIX + KIND_MAX];
             let length = head.len().min((self.end - self.at) as usize);
             let at = area.layout().byte(self.slot, self.at);
-            area.read(at, &mut head[..length]).await.map_err(WalkError::from)?;
+            locked.read(at, &mut head[..length]).await.map_err(WalkError::from)?;
             let [high, low, kind @ ..] = head;
             self.at += ENTRY_PREFIX as u32 + u32::from(u16::from_be_bytes([high, low]));
             match Entry::decode_kind(&kind) {
@@ -205,15 +205,16 @@ impl Cursor {
             return Ok(None);
         }
         let mut prefix = [0; ENTRY_PREFIX];
-        let (at, mut area) = (area.layout().byte(self.slot, self.at), area.lock().await);
-        area.read(at, &mut prefix).await?;
+        let at = area.layout().byte(self.slot, self.at);
+        let mut locked = area.lock().await;
+        locked.read(at, &mut prefix).await?;
         let length = usize::from(u16::from_be_bytes(prefix));
         let next = u64::from(self.at) + (ENTRY_PREFIX + length) as u64;
         if length > ENTRY_MAX || next > self.end.into() {
             return Err(WalkError::Damaged);
         }
         let bytes = &mut self.entry[..length];
-        area.read(at + ENTRY_PREFIX as u32, bytes).await?;
+        locked.read(at + ENTRY_PREFIX as u32, bytes).await?;
         let entry = Entry::decode(bytes).map_err(|_| WalkError::Damaged)?;
         let content = self.content;
         if let Some(size) = entry.size() {

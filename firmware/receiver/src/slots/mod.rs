@@ -216,9 +216,8 @@ impl<'f, M: RawMutex, F: NorFlash> Slots<'f, M, F> {
     /// Erases the whole region: every folder, and the journal. Only before [`mount`](Self::mount), when nothing else uses
     /// it.
     pub(crate) async fn wipe(&self) -> Result<(), StoreError> {
-        let mut area = self.area.lock().await;
         for block in self.area.layout().blocks() {
-            area.erase(block).await?;
+            self.area.lock().await.erase(block).await?;
         }
         Ok(())
     }

@@ -89,7 +89,7 @@ impl Stage {
     /// Receives the next bytes of the archive.
     pub(super) async fn write<M: RawMutex, F: NorFlash>(
         &mut self,
-        area: &mut Locked<'_, M, F>,
+        area: &Area<'_, M, F>,
         journal: &mut Journal,
         manifest: &mut ManifestReader,
         mut bytes: &[u8],
@@ -99,14 +99,15 @@ impl Stage {
             return Err(StoreError::Archive(ArchiveError::Trailing));
         }
         self.read_manifest(manifest, bytes).map_err(StoreError::Archive)?;
-        self.announce(area, journal).await?;
+        let mut locked = area.lock().await;
+        self.announce(&mut locked, journal).await?;
         while !bytes.is_empty() {
             let filled = (self.position - self.flushed) as usize;
             let left = (area.layout().block() - self.flushed % area.layout().block()) as usize;
             let cells = bytes.len().min(left) / CELL * CELL;
             if filled == 0 && cells > 0 {
                 let (now, later) = bytes.split_at(cells);
-                self.program(area, journal, now, cells as u32).await?;
+                self.program(&mut locked, journal, now, cells as u32).await?;
                 bytes = later;
                 continue;
             }
@@ -116,7 +117,7 @@ impl Stage {
             self.position += now.len() as u32;
             bytes = later;
             if filled + now.len() == room {
-                own_frame(pin!(self.flush(area, journal, buffer))).await?;
+                own_frame(pin!(self.flush(&mut locked, journal, buffer))).await?;
             }
         }
         Ok(())
@@ -132,8 +133,8 @@ impl Stage {
     ) {
         let base = self.base.get_or_insert_with(|| Base::new(self.slot, self.sizes.manifest, committed));
         let (position, flushed) = (self.position, self.flushed);
-        let (area, tail) = (&mut area.lock().await, &buffer[..(position - flushed) as usize]);
-        base.list(&mut Archives { area, new: self.slot, tail, flushed }, position, files).await;
+        let archives = Archives { area, new: self.slot, tail: &buffer[..(position - flushed) as usize], flushed };
+        base.list(&archives, position, files).await;
     }
 
     /// Copies the next `length` bytes of the archive from the base, file by file. They go through the buffer, where the
@@ -150,11 +151,8 @@ impl Stage {
         while self.position < end {
             let base = self.base.as_mut().ok_or(StoreError::NotListed)?;
             let (position, flushed) = (self.position, self.flushed);
-            let part = {
-                let (area, tail) = (&mut area.lock().await, &buffer[..(position - flushed) as usize]);
-                base.part(&mut Archives { area, new: self.slot, tail, flushed }, position, end).await?
-            };
-            let slot = base.slot;
+            let archives = Archives { area, new: self.slot, tail: &buffer[..(position - flushed) as usize], flushed };
+            let (slot, part) = (base.slot, base.part(&archives, position, end).await?);
             let (mut at, to) = (part.at, self.position + part.length);
             while self.position < to {
                 let filled = (self.position - self.flushed) as usize;

@@ -266,8 +266,7 @@ impl<M: RawMutex, F: NorFlash, V: Review<M, F>> Store for SlotStore<'_, M, F, V>
     async fn write(&mut self, archive: &[u8]) -> Result<(), StoreError> {
         match &mut self.work {
             Work::Part(stage) => {
-                let mut area = self.slots.area.lock().await;
-                stage.write(&mut area, &mut self.journal, self.memory.manifest(), archive, self.buffer).await
+                stage.write(&self.slots.area, &mut self.journal, self.memory.manifest(), archive, self.buffer).await
             }
             // An error of the caller: the archive is complete.
             Work::Idle | Work::Whole(..) => Err(StoreError::Io),

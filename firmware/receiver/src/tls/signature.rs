@@ -30,11 +30,12 @@ impl AsRef<[u8]> for DerSignature {
 pub(crate) fn encode(signature: &Signature) -> DerSignature {
     let mut der = Vec::new();
     let mut push = |bytes: &[u8]| der.extend_from_slice(bytes).expect("`DER_MAX` is the longest encoding");
+    // The length is entered below.
     push(&[SEQUENCE, 0]);
     for scalar in signature.to_bytes().chunks(SCALAR) {
         let zeros = scalar.iter().take_while(|byte| **byte == 0).count();
         let digits = &scalar[zeros..];
-        // A first bit of 1 would make the integer negative.
+        // A zero goes before a first bit of 1, which would make the integer negative.
         let sign = usize::from(digits.first().is_some_and(|digit| *digit >= 0x80));
         push(&[INTEGER, (sign + digits.len()) as u8, 0][..2 + sign]);
         push(digits);

@@ -13,4 +13,5 @@ mod nor;
 mod power;
 mod revert;
 mod review;
+mod sharing;
 mod timing;

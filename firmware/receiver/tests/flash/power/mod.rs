@@ -11,7 +11,7 @@ mod folders;
 mod refused;
 mod reset;
 mod seed;
-mod settings;
+pub(crate) mod settings;
 mod table;
 mod versions;
 mod wear;
