@@ -8,6 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use cap_std::fs::Dir;
 use waft_core::archive::Shape;
 use waft_core::digest::Digest;
 use waft_core::session::{Held, Offered, Receipt, StoreError};
@@ -171,45 +172,57 @@ impl BlockingStore {
         if self.may_replace() {
             self.settle_record();
         }
-        if let Found::Filled(target) = self.place.inspect()? {
-            if self.overwrite || self.may_replace() {
-                self.base = self.find_base(offered)?;
-            }
-            if let Some((manifest, Whole { archive, root })) = self.committed(target, offered, is_it) {
-                self.manifest = Some(manifest);
-                if self.may_replace() {
-                    // If the sender's content differs after all, it replaces this one.
-                    self.onto = Onto::Replaced { merges: self.overwrite };
-                }
-                self.state = State::Whole { offered: *offered, root };
-                return Ok(Held { offset: offered.shape.total, digest: archive });
-            }
-            let Found::Filled(target) = self.place.inspect()? else { return Err(StoreError::InUse.into()) };
-            self.onto = self.onto(target, offered)?;
+        if let Found::Filled(target) = self.place.inspect()?
+            && let Some(held) = self.begin_onto(target, offered, is_it)?
+        {
+            return Ok(held);
         }
         let mut staging = Staging::open(&self.place)?;
         let capabilities = self.measure(&staging)?;
-        let ours = staging.is_of(offered).unwrap_or(false);
-        let found = match ours {
+        let found = match staging.is_of(offered).unwrap_or(false) {
             true => {
                 let base = self.base.as_mut().filter(|_| self.onto == Onto::Merged);
                 held::read_back(&self.place, &staging, offered, is_it, capabilities, base)
             }
             false => None,
         };
-        let Some((held, tree)) = found else {
-            // What was given up in the middle says nothing about what is staged.
-            check_wanted()?;
-            return self.start(staging, offered);
+        // What was given up in the middle says nothing about what is staged.
+        check_wanted()?;
+        match found {
+            Some((held, tree)) => self.resume(staging, offered, held, tree),
+            None => self.start(staging, offered),
+        }
+    }
+
+    /// Finds out how the offered folder gets into `target`, which holds something. If that is the folder itself, returns
+    /// that the store holds all of it.
+    fn begin_onto(&mut self, target: Dir, offered: &Offered, is_it: &dyn Fn(&Digest) -> bool) -> Result<Option<Held>> {
+        if self.overwrite || self.may_replace() {
+            self.base = self.find_base(offered)?;
+        }
+        let Some((manifest, Whole { archive, root })) = self.committed(target, offered, is_it) else {
+            let Found::Filled(target) = self.place.inspect()? else { return Err(StoreError::InUse.into()) };
+            self.onto = self.onto(target, offered)?;
+            return Ok(None);
         };
+        self.manifest = Some(manifest);
+        if self.may_replace() {
+            // If the sender's content differs after all, it replaces this one.
+            self.onto = Onto::Replaced { merges: self.overwrite };
+        }
+        self.state = State::Whole { offered: *offered, root };
+        Ok(Some(Held { offset: offered.shape.total, digest: archive }))
+    }
+
+    /// Goes on after the prefix of the archive that is staged.
+    fn resume(&mut self, staging: Staging, offered: &Offered, held: Held, tree: Tree) -> Result<Held> {
         self.enough(offered.shape.total - held.offset)?;
         self.manifest = Some(tree.manifest);
-        let onto = self.onto;
-        let part = Part::Broken;
-        let mut staged = Staged { staging, offered: *offered, position: held.offset, part, capabilities, onto };
+        let capabilities = self.measure(&staging)?;
+        let (part, onto) = (Part::Content(Box::new(tree)), self.onto);
+        let staged = Staged { staging, offered: *offered, position: held.offset, part, capabilities, onto };
         // Whether files stay where they are is asked only at the commit.
         staged.check(&self.place, &self.place.inspect()?, &Stays::default())?;
-        staged.part = Part::Content(Box::new(tree));
         self.state = State::Staged(Box::new(staged));
         Ok(held)
     }

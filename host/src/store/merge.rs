@@ -269,9 +269,9 @@ pub(super) fn preflight(
     platform::may_write(&target).map_err(|error| Failure::Io(place.at_target("", error)))?;
     let device = platform::device(&own);
     let (staging, open, here, absent) = (place.staging_within(), Descent::new(target), vec![own], usize::MAX);
-    let staying = stays.inodes();
+    let inodes = stays.inodes();
     let changed = Vec::new();
-    Preflight { place, device, staging, open, here, absent, stays, staying, changed }.run(entries)
+    Preflight { place, device, staging, open, here, absent, stays, inodes, changed }.run(entries)
 }
 
 struct Preflight<'a> {
@@ -288,7 +288,7 @@ struct Preflight<'a> {
     /// The files that stay in the target.
     stays: &'a Stays,
     /// Their inodes, ascending, each with the entry of the file.
-    staying: Vec<(u64, u32)>,
+    inodes: Vec<(u64, u32)>,
     /// The entries among them whose files cannot stay.
     changed: Vec<u32>,
 }
@@ -323,11 +323,8 @@ impl Preflight<'_> {
     }
 
     fn entry(&mut self, item: &Item, name: &str, path: &str) -> Result<()> {
-        // The entry would replace the staging area itself.
-        let is_staging =
-            || Failure::At(StoreError::Name { entry: item.index }, self.place.at_target(path, Cause::Staging));
         if self.place.is_staging_within(path) {
-            return Err(is_staging());
+            return Err(self.is_staging(item, path));
         }
         let io = |error: io::Error| Failure::Io(self.place.at_target(path, error));
         let is_dir = item.kind == Kind::Directory;
@@ -346,34 +343,42 @@ impl Preflight<'_> {
         if self.stays.contains(item.index) && platform::device(&found) == self.device {
             return Ok(());
         }
-        if !is_dir {
-            self.give_up_stays_of(platform::inode(&found));
-        }
-        // Some file systems give a directory a second name: VFAT and NTFS a short one.
-        if self.staging.as_ref().is_some_and(|staging| platform::is_same(staging, &found)) {
-            return Err(is_staging());
-        }
-        let parent = self.here.last().expect("the first element is the target, and is never removed");
-        let lock = platform::lock_of(self.open.here(), name, parent, &found).map_err(io)?;
-        let cause = match (is_dir, found.is_dir()) {
-            (false, true) => Some(Cause::FolderInTheWay),
-            (true, false) => Some(Cause::FileInTheWay),
-            _ if platform::device(&found) != self.device => Some(Cause::MountPoint),
-            _ => lock,
-        };
-        if let Some(cause) = cause {
-            return Err(Failure::At(StoreError::NotWritable, self.place.at_target(path, cause)));
-        }
-        if is_dir {
-            self.enter(name, found).map_err(io)?;
+        self.check_movable(item, name, path, &found)?;
+        match is_dir {
+            true => self.enter(name, found).map_err(io)?,
+            false => self.give_up_stays_of(platform::inode(&found)),
         }
         Ok(())
     }
 
+    /// The entry would replace the staging area itself.
+    fn is_staging(&self, item: &Item, path: &str) -> Failure {
+        Failure::At(StoreError::Name { entry: item.index }, self.place.at_target(path, Cause::Staging))
+    }
+
+    /// Fails if the entry cannot take the place of what was `found` there.
+    fn check_movable(&self, item: &Item, name: &str, path: &str, found: &Metadata) -> Result<()> {
+        // Some file systems give a directory a second name: VFAT and NTFS a short one.
+        if self.staging.as_ref().is_some_and(|staging| platform::is_same(staging, found)) {
+            return Err(self.is_staging(item, path));
+        }
+        let parent = self.here.last().expect("the first element is the target, and is never removed");
+        let lock = platform::lock_of(self.open.here(), name, parent, found);
+        let lock = lock.map_err(|error| Failure::Io(self.place.at_target(path, error)))?;
+        let cause = match (item.kind == Kind::Directory, found.is_dir()) {
+            (false, true) => Some(Cause::FolderInTheWay),
+            (true, false) => Some(Cause::FileInTheWay),
+            _ if platform::device(found) != self.device => Some(Cause::MountPoint),
+            _ => lock,
+        };
+        let in_the_way = |cause| Failure::At(StoreError::NotWritable, self.place.at_target(path, cause));
+        cause.map_or(Ok(()), |cause| Err(in_the_way(cause)))
+    }
+
     /// Lets no file stay that has this inode: an entry is moved onto another of its names.
     fn give_up_stays_of(&mut self, inode: u64) {
-        let first = self.staying.partition_point(|(other, _)| *other < inode);
-        let same = self.staying[first..].iter().take_while(|(other, _)| *other == inode);
+        let first = self.inodes.partition_point(|(other, _)| *other < inode);
+        let same = self.inodes[first..].iter().take_while(|(other, _)| *other == inode);
         self.changed.extend(same.map(|(_, entry)| entry));
     }
 

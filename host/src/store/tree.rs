@@ -92,30 +92,13 @@ impl Tree {
         archive: &mut &[u8],
         mut small: Option<&mut SmallFiles<'_, '_>>,
     ) -> Result<()> {
-        let not_written = |failed| Self::not_written(place, failed);
         while let Some(next) = self.reader.next(archive).map_err(StoreError::Archive)? {
             check_wanted()?;
             match next {
-                Content::Data(bytes) => {
-                    // A file that stays has none.
-                    let Some(file) = self.file.as_mut() else { continue };
-                    match small.as_deref_mut().filter(|_| self.is_small) {
-                        Some(small) => small.add_content(bytes),
-                        None => {
-                            let written = file.write(bytes, self.capabilities);
-                            written.map_err(|error| self.file_error(place, error))?;
-                        }
-                    }
-                }
+                Content::Data(bytes) => self.add_content(place, bytes, small.as_deref_mut())?,
                 Content::FileEnd { digest } => {
                     self.digests.push(digest);
-                    let Some(file) = self.file.take() else { continue };
-                    match small.as_deref_mut().filter(|_| self.is_small) {
-                        Some(small) => {
-                            small.add(file, self.entries.path(), self.capabilities, start).map_err(not_written)?
-                        }
-                        None => file.finish(self.capabilities).map_err(|error| self.file_error(place, error))?,
-                    }
+                    self.end_file(place, start, small.as_deref_mut())?;
                 }
                 // Whether the next file stays in the target is known once the first of its bytes are there.
                 Content::NeedFile if archive.is_empty() => break,
@@ -126,7 +109,31 @@ impl Tree {
                 Content::End { root } => self.root = Some(root),
             }
         }
-        small.map_or(Ok(()), |small| small.hand_over(start).map_err(not_written))
+        small.map_or(Ok(()), |small| small.hand_over(start).map_err(|failed| Self::not_written(place, failed)))
+    }
+
+    /// Writes the next bytes of the current file, or leaves them to `small`. A file that stays in the target needs none.
+    fn add_content(&mut self, place: &Place, bytes: &[u8], small: Option<&mut SmallFiles<'_, '_>>) -> Result<()> {
+        let Some(file) = self.file.as_mut() else { return Ok(()) };
+        match small.filter(|_| self.is_small) {
+            Some(small) => {
+                small.add_content(bytes);
+                Ok(())
+            }
+            None => file.write(bytes, self.capabilities).map_err(|error| self.file_error(place, error)),
+        }
+    }
+
+    /// Completes the current file, whose content matches its digest, or leaves that to `small`.
+    fn end_file(&mut self, place: &Place, start: u64, small: Option<&mut SmallFiles<'_, '_>>) -> Result<()> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        match small.filter(|_| self.is_small) {
+            Some(small) => {
+                let added = small.add(file, self.entries.path(), self.capabilities, start);
+                added.map_err(|failed| Self::not_written(place, failed))
+            }
+            None => file.finish(self.capabilities).map_err(|error| self.file_error(place, error)),
+        }
     }
 
     /// Completes the tree after the whole archive was written. Returns the digests of the archive.
