@@ -456,8 +456,8 @@ impl Staged {
         Tree::begin(place, &self.staging, summary, self.capabilities)
     }
 
-    /// Checks that everything can be moved into a target that holds other files, which was `found`. Returns the entries of
-    /// `stays` whose files cannot stay there (see [`preflight`]).
+    /// Checks that everything can be moved into a target that holds other files, which was `found`. Returns the entries
+    /// of `stays` whose files cannot stay there (see [`preflight`]).
     pub(super) fn check(&self, place: &Place, found: &Found, stays: &Stays) -> Result<Vec<u32>> {
         if matches!(self.onto, Onto::Replaced { .. }) {
             return Ok(Vec::new());

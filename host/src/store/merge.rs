@@ -256,8 +256,8 @@ const READABLE: u16 = 0o500;
 /// other kind in the way, a mount point, a directory or file that this user may not change. Nothing is changed, except
 /// that a directory of this user whose mode forbids to look into it is opened to its owner meanwhile.
 ///
-/// Returns the entries of `stays` whose files cannot stay, ascending, because they have changed, or because another entry has the
-/// same file. About these nothing is checked.
+/// Returns the entries of `stays` whose files cannot stay, ascending, because they have changed, or because another
+/// entry has the same file. About files that have changed nothing is checked.
 pub(super) fn preflight(
     place: &Place,
     target: Dir,

@@ -1,5 +1,5 @@
-//! Opens files of the target by their paths in the folder, to read them. No symlink is followed, and a directory stays open
-//! while files in it are opened one after the other. See `base`.
+//! Opens files of the target by their paths in the folder, to read them. No symlink is followed, and a directory stays
+//! open while files in it are opened one after the other. See `base`.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};

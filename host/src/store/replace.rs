@@ -13,10 +13,10 @@
 //! 6. remove the staging area with the old folder
 //! ```
 //!
-//! The comparison (step 2) reads all content and may take minutes. The second look (step 4) reads no content: it finds a
-//! file that was saved since, or a folder that was put in the target's place. What file managers put into a folder is
-//! ignored both times (see `file_managers`). A process that is interrupted before step 5 leaves two records, one of which is
-//! true: the next transfer finds out which, by comparing the target with both.
+//! The comparison (step 2) reads all content and may take minutes. The second look (step 4) reads no content: it finds
+//! a file that was saved since, or a folder that was put in the target's place. What file managers put into a folder is
+//! ignored both times (see `file_managers`). A process that is interrupted before step 5 leaves two records, one of
+//! which is true: the next transfer finds out which, by comparing the target with both.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;

@@ -27,8 +27,8 @@ use crate::folder::entries::{Descent, Entries, Item};
 use crate::platform;
 
 impl Staged {
-    /// Checks that everything can be moved into the target, which was `found`, and stages the files that do not stay there
-    /// after all. Then they are durable, as everything else that is staged.
+    /// Checks that everything can be moved into the target, which was `found`, and stages the files that do not stay
+    /// there after all. Then they are durable, as everything else that is staged.
     pub(super) fn stage_changed(
         &self,
         place: &Place,
@@ -64,7 +64,8 @@ struct Restaging<'a> {
 }
 
 impl Restaging<'_> {
-    /// Stages the files of the entries in `changed`, which are ascending. `digests` are those of all files, in the order of the manifest.
+    /// Stages the files of the entries in `changed`, which are ascending. `digests` are those of all files, in the order
+    /// of the manifest.
     fn run(mut self, mut entries: Entries<BufReader<File>>, changed: &[u32], digests: &[Digest]) -> Result<()> {
         let mut digests = digests.iter();
         while let Some(item) = merge::next(self.place, &mut entries)? {
@@ -133,7 +134,8 @@ impl Restaging<'_> {
     }
 }
 
-/// Copies a file of `size` bytes, or lets the staged file share its content. Returns whether the content matches `digest`.
+/// Copies a file of `size` bytes, or lets the staged file share its content. Returns whether the content matches
+/// `digest`.
 fn copy(
     source: &File,
     mut staged: StagedFile,
