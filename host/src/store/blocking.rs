@@ -46,6 +46,10 @@ pub(super) struct BlockingStore {
     pub(super) received: Option<Received>,
     /// The folder in the target, if the sender of the current archive sent that as well.
     pub(super) base: Option<Base>,
+    /// The archive that was begun last.
+    begun: Option<Offered>,
+    /// Whether that archive has lost its base. Then the sender leaves nothing out, until its run ends.
+    is_base_lost: bool,
     /// The attributes that the target's file system keeps, once they were measured.
     pub(super) capabilities: Option<Capabilities>,
     /// The result of writing the last bytes of the archive.
@@ -106,6 +110,8 @@ impl BlockingStore {
             manifest: None,
             received: None,
             base: None,
+            begun: None,
+            is_base_lost: false,
             capabilities: None,
             written: Ok(()),
         }
@@ -166,6 +172,7 @@ impl BlockingStore {
         self.state = State::Idle;
         self.manifest = None;
         self.base = None;
+        self.is_base_lost &= self.begun.replace(*offered) == Some(*offered);
         self.written = Ok(());
         self.onto = if self.overwrite { Onto::Merged } else { Onto::Nothing };
         recover(&self.place)?;
@@ -182,7 +189,8 @@ impl BlockingStore {
         let found = match staging.is_of(offered).unwrap_or(false) {
             true => {
                 let base = self.base.as_mut().filter(|_| self.onto == Onto::Merged);
-                held::read_back(&self.place, &staging, offered, is_it, capabilities, base)
+                let reads_all = self.is_base_lost;
+                held::read_back(&self.place, &staging, offered, is_it, capabilities, base.map(|base| (base, reads_all)))
             }
             false => None,
         };
@@ -399,12 +407,14 @@ impl BlockingStore {
     }
 
     /// Splits a failure into the error for the session and the details for the user.
-    pub(super) fn explain(&self, failure: Failure) -> ErrorAndCause {
-        match failure {
+    pub(super) fn explain(&mut self, failure: Failure) -> ErrorAndCause {
+        let (error, cause) = match failure {
             Failure::Refused(error) => (error, None),
             Failure::At(error, file_error) => (error, Some(file_error)),
             Failure::Io(file_error) => (self.io_error(&file_error), Some(file_error)),
-        }
+        };
+        self.is_base_lost |= error == StoreError::BaseLost;
+        (error, cause)
     }
 
     fn io_error(&self, file_error: &FileError) -> StoreError {

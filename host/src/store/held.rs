@@ -1,10 +1,11 @@
 //! Reads back what is staged of an archive: the prefix that need not be sent again.
 //!
-//! Everything is read and digested, and the sender compares the digest with its own. Any inconsistency here means that
-//! the archive starts over. PROTOCOL.md, section 6, steps 6 and 7.
+//! Everything is read and digested, and the sender compares the digest with its own. Any inconsistency of what is staged
+//! means that the archive starts over. PROTOCOL.md, section 6, steps 6 and 7.
 //!
-//! Files that stay in the target (see `stays`) count as staged only before a file that is. The others need not be read
-//! now, while the sender waits: it leaves them out, and they are read when their turn comes.
+//! Files that stay in the target (see `stays`) count as staged before a file that is. The others need not be read now,
+//! while the sender waits: it leaves them out, and they are read when their turn comes. Once the base is lost, it leaves
+//! nothing out, so all of them are read now, up to one that has changed.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -33,15 +34,16 @@ const PIECE: usize = 1 << 20;
 
 /// Returns the staged prefix of the offered archive, and the tree in the state to continue from there. `None` if
 /// nothing is staged, or if anything is inconsistent. If the folder is merged into a target that is its `base`, files
-/// that stay there count as staged, if a file follows that is.
+/// that stay there count as staged, if a file follows that is, or if all of them are to be read.
 pub(super) fn read_back(
     place: &Place,
     staging: &Staging,
     offered: &Offered,
     is_it: &dyn Fn(&Digest) -> bool,
     capabilities: Capabilities,
-    base: Option<&mut Base>,
+    base: Option<(&mut Base, bool)>,
 ) -> Option<(Held, Tree)> {
+    let (base, reads_all) = base.unzip();
     let (prefix, buffer) = (Hasher::new(), vec![0; PIECE]);
     let mut reading = Reading { prefix, offset: 0, buffer, top: 0, base, last_staged: None };
     let summary = reading.manifest(staging, offered)?;
@@ -51,7 +53,10 @@ pub(super) fn read_back(
     if let Some(base) = &mut reading.base {
         let (file, length) = (staging.manifest().ok()?, offered.shape.manifest);
         base.list(StagedManifest { file, length, capabilities, is_merged: true }, 0);
-        reading.last_staged = last_staged(place, staging, offered.shape.manifest)?;
+        reading.last_staged = match reads_all {
+            Some(true) => Some(u32::MAX),
+            _ => last_staged(place, staging, offered.shape.manifest)?,
+        };
     }
     let mut tree = Tree::begin(place, staging, summary, capabilities).ok()?;
     reading.content(&mut tree)?;
@@ -67,7 +72,8 @@ struct Reading<'b> {
     top: usize,
     /// The target, if files may stay there.
     base: Option<&'b mut Base>,
-    /// The index of the last entry that has staged content. Found only if files may stay.
+    /// The index of the last entry before which files that stay are read: of the last one that has staged content, or
+    /// `u32::MAX`. Found only if files may stay.
     last_staged: Option<u32>,
 }
 
@@ -169,10 +175,10 @@ impl Reading<'_> {
         let staying = self.base.as_mut().and_then(|base| base.open_staying(item.index));
         let Some(StayingFile { file, found, digest, unchanged }) = staying else { return Some(Found::Nothing) };
         let mut prefix = self.prefix.clone();
-        let is_it = add_verified(&mut prefix, file.take(size), &digest, &mut self.buffer);
+        let matches = add_verified(&mut prefix, file.take(size), &digest, &mut self.buffer);
         // What was given up in the middle says nothing about the file.
         (!is_given_up()).then_some(())?;
-        if !is_it {
+        if !matches {
             return Some(Found::Nothing);
         }
         tree.reader.skip_held_file(size, &digest).ok()?;
@@ -267,6 +273,7 @@ fn add_verified(prefix: &mut Hasher, mut file: impl Read, digest: &Digest, buffe
         match file.read(buffer) {
             Ok(0) => return content.digest() == *digest,
             Ok(got) => [&mut content, &mut *prefix].into_iter().for_each(|hasher| hasher.update(&buffer[..got])),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return false,
         }
     }

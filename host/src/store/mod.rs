@@ -60,7 +60,8 @@ use crate::worker::{Worker, in_background};
 ///
 /// In this store, [durable] bytes are those that were handed to the file system: a crash of this
 /// process loses none of them, a power cut may lose some. Such a loss is detected when the store reads the bytes back,
-/// and again by the sender, which compares their digest with its own.
+/// and again by the sender, which compares their digest with its own. Files that stay in the target count as well, but a
+/// resume may read them again instead of holding them.
 ///
 /// [`write`] puts its piece of content into a queue, from which the worker thread hashes and writes it, and waits only
 /// while the queue is full. After the last piece it waits until all are written, because nothing interrupts [`commit`]. A
