@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, BufReader};
 
+use cap_std::fs::Dir;
 use waft_core::archive::Kind;
 use waft_core::digest::{Digest, Hasher};
 use waft_core::session::StoreError;
@@ -14,7 +15,7 @@ use waft_core::session::StoreError;
 use super::base::{PIECE, SHARED_MIN};
 use super::blocking::Staged;
 use super::capabilities::Capabilities;
-use super::error::{Failure, Result, no_space};
+use super::error::{Failure, Result, check_wanted, no_space};
 use super::merge::{self, open_writable};
 use super::open_files::OpenFiles;
 use super::place::{Found, Place};
@@ -25,6 +26,10 @@ use super::tree::{Digests, finish_dir, staged_path};
 use crate::error::is_disk_full;
 use crate::folder::entries::{Descent, Entries, Item};
 use crate::platform;
+use crate::worker::is_given_up;
+
+/// The name of a copy.
+const COPY: &str = "copy";
 
 impl Staged {
     /// Checks that everything can be moved into the target, which was `found`, and stages the files that do not stay
@@ -46,7 +51,9 @@ impl Staged {
             let manifest = self.staging.manifest().map_err(|error| place.at_staging(MANIFEST, error))?;
             let entries = merge::entries(place, manifest, self.offered.shape.manifest)?;
             let tree = self.staging.tree().map_err(|error| place.at_staging(TREE, error))?;
-            let restaging = Restaging { place, capabilities: self.capabilities, target, tree: Descent::new(tree) };
+            let copies = self.staging.copies().map_err(|error| place.at_staging("", error))?;
+            let (tree, capabilities) = (Descent::new(tree), self.capabilities);
+            let restaging = Restaging { place, capabilities, target, copies, tree };
             restaging.run(entries, &changed, &digests.files)?;
             platform::sync_all(&self.staging.dir).map_err(|error| place.at_staging("", error))?;
             // One file fewer stays each time, so this ends.
@@ -60,6 +67,8 @@ struct Restaging<'a> {
     place: &'a Place,
     capabilities: Capabilities,
     target: OpenFiles,
+    /// Where a file is until its content is verified.
+    copies: Dir,
     tree: Descent<Item>,
 }
 
@@ -69,6 +78,7 @@ impl Restaging<'_> {
     fn run(mut self, mut entries: Entries<BufReader<File>>, changed: &[u32], digests: &[Digest]) -> Result<()> {
         let mut digests = digests.iter();
         while let Some(item) = merge::next(self.place, &mut entries)? {
+            check_wanted()?;
             self.leave(item.depth)?;
             match item.kind {
                 Kind::Directory => self.enter(item, entries.name(), entries.path())?,
@@ -80,7 +90,8 @@ impl Restaging<'_> {
                 }
             }
         }
-        self.leave(1)
+        self.leave(1)?;
+        platform::sync_dir(self.tree.here()).map_err(|error| self.place.at_staging(TREE, error).into())
     }
 
     /// Opens a directory of the staged tree. It was complete, and its mode may forbid to change it.
@@ -102,19 +113,23 @@ impl Restaging<'_> {
 
     fn file(&mut self, item: Item, size: u64, name: &str, path: &str, digest: &Digest) -> Result<()> {
         let source = self.target.open(path, size).ok_or(StoreError::BaseLost)?.file;
-        let dir = self.tree.here();
-        let copied = StagedFile::create(dir, name, item, self.capabilities).and_then(|staged| {
-            let copied = copy(&source, staged, size, digest, self.capabilities);
-            if !matches!(copied, Ok(true)) {
-                // What is staged here must not be taken for the content of the entry.
-                dir.remove_file(name)?;
-            }
-            copied
-        });
+        let copied = StagedFile::create(&self.copies, COPY, item, self.capabilities)
+            .and_then(|staged| copy(&source, staged, size, digest, self.capabilities));
         match copied {
-            Ok(true) => Ok(()),
+            // A resume takes what is in the tree for the content of the entry, so the copy gets there as a whole.
+            Ok(true) => self.move_in(name).map_err(|error| self.not_copied(item, size, path, error)),
             Ok(false) => Err(StoreError::BaseLost.into()),
             Err(error) => Err(self.not_copied(item, size, path, error)),
+        }
+    }
+
+    /// Moves the copy into the tree. Fails if something of that name is there.
+    fn move_in(&self, name: &str) -> io::Result<()> {
+        let dir = self.tree.here();
+        match dir.symlink_metadata(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.copies.rename(COPY, dir, name),
+            Err(error) => Err(error),
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
         }
     }
 
@@ -148,8 +163,14 @@ fn copy(
     let from = shared.as_ref().unwrap_or(source);
     let (mut hasher, mut buffer, mut at) = (Hasher::new(), vec![0; PIECE], 0);
     while at < size {
+        if is_given_up() {
+            return Err(io::Error::other("nothing waits for it any more"));
+        }
         // A file that cannot be read counts as one that has changed: its sender sends it.
-        let got = platform::read_at(from, &mut buffer, at).unwrap_or(0);
+        let got = match platform::read_at(from, &mut buffer, at) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.unwrap_or(0),
+        };
         let content = &buffer[..got.min((size - at) as usize)];
         if content.is_empty() {
             return Ok(false);
@@ -158,6 +179,6 @@ fn copy(
         staged.write(content, capabilities)?;
         at += content.len() as u64;
     }
-    let is_it = hasher.digest() == *digest;
-    staged.finish(capabilities).map(|()| is_it)
+    let matches = hasher.digest() == *digest;
+    staged.finish(capabilities).map(|()| matches)
 }

@@ -5,6 +5,7 @@
 //! journal    the offer that the archive belongs to; locked while a process uses the staging area
 //! manifest   the archive's manifest, as received so far
 //! tree/      its files and directories, as received so far, without files that stay in the target (see `stays`)
+//! copies/    only while such files are copied at the commit (see `restage`)
 //! intent     only while files are being moved into a filled target (see `merge`)
 //! old/       only while the target is being replaced on a system that cannot exchange directories (see `replace`)
 //! ```
@@ -32,6 +33,7 @@ pub(super) const TREE: &str = "tree";
 pub(super) const INTENT: &str = "intent";
 pub(super) const OLD: &str = "old";
 
+const COPIES: &str = "copies";
 const PROBE: &str = "probe";
 
 /// How often the removal of a directory is tried whose files were closed a moment ago, and the pause between tries.
@@ -117,6 +119,7 @@ impl Staging {
         remove(&self.dir, MANIFEST)?;
         remove(&self.dir, INTENT)?;
         remove(&self.dir, TREE)?;
+        remove(&self.dir, COPIES)?;
         remove(&self.dir, OLD)
     }
 
@@ -144,6 +147,16 @@ impl Staging {
     /// Opens the directory of the staged files and directories.
     pub(super) fn tree(&self) -> io::Result<Dir> {
         platform::open_dir(&self.dir, TREE)
+    }
+
+    /// Creates an empty directory for files that are copied before they get into the tree. They inherit the same group and
+    /// access control lists as files in the tree.
+    pub(super) fn copies(&self) -> io::Result<Dir> {
+        remove(&self.dir, COPIES)?;
+        self.dir.create_dir(COPIES)?;
+        platform::copy_attributes(&self.tree()?, &platform::open_dir(&self.dir, COPIES)?)?;
+        platform::unlock_dir(&self.dir, COPIES.as_ref())?;
+        platform::open_dir(&self.dir, COPIES)
     }
 
     /// Returns the attributes of `target` that this user cannot give to a directory that replaces it.

@@ -11,10 +11,9 @@
 //!
 //! A file that was changed during the transfer is found when it is read, or at the commit: the file system keeps the time
 //! of the last change of each file, which no program can set. At the commit a file has to be the one that was read, with
-//! the same inode and the same time. Such a file is copied to the staging area, as a file that never could stay, and what
-//! is copied is hashed: at the commit it is hashed again (see `restage`). So a change of attributes costs a copy, and only
-//! a change of content loses the base. A transfer that resumes counts a file as held whose content is as it was, whether
-//! it will stay or be copied.
+//! the same inode and the same time. A file that is not is copied to the staging area, and the copy is hashed (see
+//! `restage`). So a change of attributes costs a copy, and only a change of content loses the base. A transfer that
+//! resumes counts a file as held whose content is as it was, whether it will stay or be copied.
 //!
 //! All files are written to the drive before the first one is read, because a change through a memory map may get its time
 //! only then; on tmpfs such a change gets none. Where the file system does not keep exact times, or shows the time of the

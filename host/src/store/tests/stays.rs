@@ -308,6 +308,26 @@ fn a_file_is_copied_into_a_directory_that_must_not_change() {
     }
 }
 
+/// As if it had been created in the target.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_copied_file_gets_the_group_of_the_target() {
+    if !crate::needs::is_root() {
+        let within = crate::needs::unshare(&["--map-auto"]);
+        return crate::needs::again("store::tests::stays::a_copied_file_gets_the_group_of_the_target", within);
+    }
+    let bench = updated();
+    std::os::unix::fs::chown(bench.target(), None, Some(8)).unwrap();
+    crate::testing::set_mode(&bench.target(), 0o2755);
+    let mut store = bench.remembering(true);
+    advance(&bench, &mut store, bench.bytes().len()).unwrap();
+    thread::sleep(Duration::from_millis(20));
+    change_mode_and_back(&bench.target().join("big.bin"));
+    block_on(store.commit()).unwrap();
+    let group = |path: &str| fs::metadata(bench.target().join(path)).unwrap().gid();
+    assert_eq!((group("big.bin"), group("zz")), (8, 0));
+}
+
 /// What was staged after such a file is held all the same if the transfer is interrupted.
 #[test]
 fn a_transfer_goes_on_after_files_whose_attributes_have_changed() {
@@ -386,6 +406,51 @@ fn a_file_that_was_changed_during_the_transfer_is_not_committed() {
         let _ = fs::remove_file(bench.to().join("moved"));
         bench.check(block_on(store.commit()).unwrap());
     }
+}
+
+/// The sender leaves nothing out any more, so that what stays must not cross.
+#[test]
+fn after_a_lost_base_only_what_was_lost_and_what_follows_it_crosses() {
+    for is_committed in [false, true] {
+        let bench = updated();
+        let mut store = bench.remembering(true);
+        let lost = bench.target().join("zz");
+        let content = fs::read(&lost).unwrap();
+        let is_lost = |&(start, end): &(usize, usize)| bench.bytes()[start..end - DIGEST] == content;
+        let (start, _) = ranges(&bench).into_iter().rfind(is_lost).unwrap();
+        if is_committed {
+            advance(&bench, &mut store, bench.bytes().len()).unwrap();
+            damage(&lost);
+            assert_eq!(block_on(store.commit()), Err(StoreError::BaseLost));
+        } else {
+            damage(&lost);
+            assert_eq!(advance(&bench, &mut store, bench.bytes().len()), Err(StoreError::BaseLost));
+        }
+        let held = bench.begin(&mut store).unwrap();
+        assert!(bench.is_prefix(&held) && held.offset as usize == start, "{held:?}");
+        write(&mut store, &bench.bytes()[start..], 65536).unwrap();
+        bench.check(block_on(store.commit()).unwrap());
+    }
+}
+
+/// Neither the copy that was begun, nor what was staged before, is taken for more than it is.
+#[test]
+fn a_copy_that_was_interrupted_costs_nothing_else() {
+    let bench = updated();
+    let length = bench.bytes().len();
+    let mut store = bench.remembering(true);
+    advance(&bench, &mut store, length).unwrap();
+    block_on(store.suspend());
+    let staging = bench.to().join(".folder.waft");
+    fs::create_dir(staging.join("copies")).unwrap();
+    fs::write(staging.join("copies/copy"), b"half of a file").unwrap();
+    thread::sleep(Duration::from_millis(20));
+    change_mode_and_back(&bench.target().join("big.bin"));
+    let held = bench.begin(&mut store).unwrap();
+    assert!(bench.is_prefix(&held) && held.offset as usize >= staged(&bench, length), "{held:?}");
+    receive_rest(&bench, &mut store, &held, length).unwrap();
+    bench.check(block_on(store.commit()).unwrap());
+    bench.check_clean();
 }
 
 /// The files of a directory keep the time of their last change when the directory is renamed.
@@ -494,19 +559,21 @@ fn what_is_staged_is_kept_when_beginning_is_given_up() {
     let length = bench.bytes().len();
     advance(&bench, &mut store, length).unwrap();
     block_on(store.suspend());
-    // Before anything is read back, while the file that stays is, and perhaps after that.
-    for pause in [None, Some(1), Some(5), Some(1000)] {
-        let ((asked, ask), (answer, answered)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    // Before anything is read back, while the file that stays is, and perhaps after that. The target is compared with what
+    // is offered, and then what is staged, so the store asks twice.
+    for pause in [None, Some(0), Some(1), Some(5), Some(1000)] {
+        let ((ask, asked), (answer, answered)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
         let offered = bench.offered();
         let begin = move |store: &mut BlockingStore| {
-            let is_it = |_: &Digest| asked.send(()).is_ok() && answered.recv().is_ok();
+            let is_it = |_: &Digest| ask.send(()).is_ok() && answered.recv().is_ok();
             store.begin(&offered, &is_it).map(|held| held.offset).ok()
         };
         let mut begun = Box::pin(store.worker().run(begin));
         assert!(poll_once(&mut begun).is_pending());
-        // The target is compared with what is offered, and then what is staged.
-        ask.recv().unwrap();
+        asked.recv().unwrap();
         if let Some(pause) = pause {
+            answer.send(()).unwrap();
+            asked.recv().unwrap();
             answer.send(()).unwrap();
             thread::sleep(Duration::from_millis(pause));
         }
