@@ -52,8 +52,8 @@ impl Staged {
         Ok((digests.root, placed))
     }
 
-    /// Puts the folder in the place of its predecessor, if it is to replace that. Returns whether it did: a predecessor
-    /// that was changed is kept, and the folder may be merged into it.
+    /// Puts the folder in the place of its predecessor, if it is to replace that. Returns `false` if it is not in place: a
+    /// predecessor that was changed is kept, and the folder may be merged into it.
     fn replace(&mut self, place: &Place, received: &Received, digests: &Digests, step: Step<'_>) -> Result<bool> {
         let Onto::Replaced { merges } = self.onto else { return Ok(false) };
         let Found::Filled(target) = place.inspect()? else { return Ok(false) };

@@ -324,7 +324,7 @@ impl Preflight<'_> {
 
     fn entry(&mut self, item: &Item, name: &str, path: &str) -> Result<()> {
         if self.place.is_staging_within(path) {
-            return Err(self.is_staging(item, path));
+            return Err(self.names_staging_area(item, path));
         }
         let io = |error: io::Error| Failure::Io(self.place.at_target(path, error));
         let is_dir = item.kind == Kind::Directory;
@@ -351,8 +351,8 @@ impl Preflight<'_> {
         Ok(())
     }
 
-    /// The entry would replace the staging area itself.
-    fn is_staging(&self, item: &Item, path: &str) -> Failure {
+    /// The failure for an entry that would replace the staging area itself.
+    fn names_staging_area(&self, item: &Item, path: &str) -> Failure {
         Failure::At(StoreError::Name { entry: item.index }, self.place.at_target(path, Cause::Staging))
     }
 
@@ -360,7 +360,7 @@ impl Preflight<'_> {
     fn check_movable(&self, item: &Item, name: &str, path: &str, found: &Metadata) -> Result<()> {
         // Some file systems give a directory a second name: VFAT and NTFS a short one.
         if self.staging.as_ref().is_some_and(|staging| platform::is_same(staging, found)) {
-            return Err(self.is_staging(item, path));
+            return Err(self.names_staging_area(item, path));
         }
         let parent = self.here.last().expect("the first element is the target, and is never removed");
         let lock = platform::lock_of(self.open.here(), name, parent, found);
