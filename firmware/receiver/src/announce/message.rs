@@ -105,14 +105,14 @@ impl Announcement<'_> {
             message.header_mut().set_qr(true);
             message.header_mut().set_aa(true);
             let mut answer = message.answer();
-            answer.push((service, Class::IN, ttl, Ptr::new(instance))).ok()?;
-            answer.push((instance, unique, host_ttl, Srv::new(0, 0, board::PORT, host))).ok()?;
-            answer.push((instance, unique, ttl, Txt::from_octets(text.as_slice()).ok()?)).ok()?;
-            answer.push((host, unique, host_ttl, A::new(self.address))).ok()?;
             if ttl > 0 {
                 // Not withdrawn, since other receivers have the same record.
                 answer.push((types, Class::IN, ttl, Ptr::new(service))).ok()?;
             }
+            answer.push((service, Class::IN, ttl, Ptr::new(instance))).ok()?;
+            answer.push((instance, unique, host_ttl, Srv::new(0, 0, board::PORT, host))).ok()?;
+            answer.push((instance, unique, ttl, Txt::from_octets(text.as_slice()).ok()?)).ok()?;
+            answer.push((host, unique, host_ttl, A::new(self.address))).ok()?;
             Some(answer.finish())
         };
         let composed = compose();

@@ -38,11 +38,11 @@ fn expected(seconds: [u32; 2], text: &[u8]) -> Vec<u8> {
     let service = [&[0, 0, 0, 0, 0x30, 0x3a], HOST].concat();
     [
         &header[..],
+        &types,
         &record(SERVICE_NAME, 12, 1, seconds[0], INSTANCE_NAME),
         &record(INSTANCE_NAME, 33, 0x8001, seconds[1], &service),
         &record(INSTANCE_NAME, 16, 0x8001, seconds[0], text),
         &record(HOST, 1, 0x8001, seconds[1], &[192, 168, 1, 30]),
-        &types,
     ]
     .concat()
 }
