@@ -189,8 +189,7 @@ impl BlockingStore {
         let found = match staging.is_of(offered).unwrap_or(false) {
             true => {
                 let base = self.base.as_mut().filter(|_| self.onto == Onto::Merged);
-                let reads_all = self.is_base_lost;
-                held::read_back(&self.place, &staging, offered, is_it, capabilities, base.map(|base| (base, reads_all)))
+                held::read_back(&self.place, &staging, offered, is_it, capabilities, base, self.is_base_lost)
             }
             false => None,
         };

@@ -34,16 +34,16 @@ const PIECE: usize = 1 << 20;
 
 /// Returns the staged prefix of the offered archive, and the tree in the state to continue from there. `None` if
 /// nothing is staged, or if anything is inconsistent. If the folder is merged into a target that is its `base`, files
-/// that stay there count as staged, if a file follows that is, or if all of them are to be read.
+/// that stay there count as staged, if a file follows that is, or with `reads_all`.
 pub(super) fn read_back(
     place: &Place,
     staging: &Staging,
     offered: &Offered,
     is_it: &dyn Fn(&Digest) -> bool,
     capabilities: Capabilities,
-    base: Option<(&mut Base, bool)>,
+    base: Option<&mut Base>,
+    reads_all: bool,
 ) -> Option<(Held, Tree)> {
-    let (base, reads_all) = base.unzip();
     let (prefix, buffer) = (Hasher::new(), vec![0; PIECE]);
     let mut reading = Reading { prefix, offset: 0, buffer, top: 0, base, last_staged: None };
     let summary = reading.manifest(staging, offered)?;
@@ -54,8 +54,8 @@ pub(super) fn read_back(
         let (file, length) = (staging.manifest().ok()?, offered.shape.manifest);
         base.list(StagedManifest { file, length, capabilities, is_merged: true }, 0);
         reading.last_staged = match reads_all {
-            Some(true) => Some(u32::MAX),
-            _ => last_staged(place, staging, offered.shape.manifest)?,
+            true => Some(u32::MAX),
+            false => last_staged(place, staging, offered.shape.manifest)?,
         };
     }
     let mut tree = Tree::begin(place, staging, summary, capabilities).ok()?;

@@ -94,6 +94,25 @@ fn receive_rest(bench: &Bench, store: &mut DirectoryStore, held: &Held, to: usiz
     block_on(store.finish_writing())
 }
 
+/// An update that has arrived, and was interrupted before its commit, a moment ago.
+fn interrupted() -> (Bench, DirectoryStore) {
+    let bench = updated();
+    let mut store = bench.remembering(true);
+    advance(&bench, &mut store, bench.bytes().len()).unwrap();
+    block_on(store.suspend());
+    thread::sleep(Duration::from_millis(20));
+    (bench, store)
+}
+
+/// Resumes and commits such an update, of which everything that was staged has to be held.
+fn go_on(bench: &Bench, store: &mut DirectoryStore) {
+    let length = bench.bytes().len();
+    let held = bench.begin(store).unwrap();
+    assert!(bench.is_prefix(&held) && held.offset as usize >= staged(bench, length), "{held:?}");
+    receive_rest(bench, store, &held, length).unwrap();
+    bench.check(block_on(store.commit()).unwrap());
+}
+
 fn update(bench: &Bench, store: &mut DirectoryStore) -> Answer<Receipt> {
     advance(bench, store, bench.bytes().len())?;
     block_on(store.commit())
@@ -331,18 +350,10 @@ fn a_copied_file_gets_the_group_of_the_target() {
 /// What was staged after such a file is held all the same if the transfer is interrupted.
 #[test]
 fn a_transfer_goes_on_after_files_whose_attributes_have_changed() {
-    let bench = updated();
-    let length = bench.bytes().len();
-    let mut store = bench.remembering(true);
-    advance(&bench, &mut store, length).unwrap();
-    block_on(store.suspend());
-    thread::sleep(Duration::from_millis(20));
+    let (bench, mut store) = interrupted();
     let before = inode(&bench, "-rf");
     change_mode_and_back(&bench.target().join("-rf"));
-    let held = bench.begin(&mut store).unwrap();
-    assert!(bench.is_prefix(&held) && held.offset as usize >= staged(&bench, length), "{held:?}");
-    receive_rest(&bench, &mut store, &held, length).unwrap();
-    bench.check(block_on(store.commit()).unwrap());
+    go_on(&bench, &mut store);
     assert_ne!(inode(&bench, "-rf"), before);
 }
 
@@ -436,20 +447,12 @@ fn after_a_lost_base_only_what_was_lost_and_what_follows_it_crosses() {
 /// Neither the copy that was begun, nor what was staged before, is taken for more than it is.
 #[test]
 fn a_copy_that_was_interrupted_costs_nothing_else() {
-    let bench = updated();
-    let length = bench.bytes().len();
-    let mut store = bench.remembering(true);
-    advance(&bench, &mut store, length).unwrap();
-    block_on(store.suspend());
+    let (bench, mut store) = interrupted();
     let staging = bench.to().join(".folder.waft");
     fs::create_dir(staging.join("copies")).unwrap();
     fs::write(staging.join("copies/copy"), b"half of a file").unwrap();
-    thread::sleep(Duration::from_millis(20));
     change_mode_and_back(&bench.target().join("big.bin"));
-    let held = bench.begin(&mut store).unwrap();
-    assert!(bench.is_prefix(&held) && held.offset as usize >= staged(&bench, length), "{held:?}");
-    receive_rest(&bench, &mut store, &held, length).unwrap();
-    bench.check(block_on(store.commit()).unwrap());
+    go_on(&bench, &mut store);
     bench.check_clean();
 }
 
