@@ -45,7 +45,8 @@ pub(crate) async fn read<F: NorFlash>(flash: &mut F, mut at: u32, mut bytes: &mu
 }
 
 /// Writes whole write units to erased flash, and verifies that they read back, in pieces of the length of `back`,
-/// which is not empty. `back` begins with other bytes than those that are written, since a driver may fail to fill it.
+/// which is not empty. Fill it with other bytes than those that are written, or with 0xFF, as in erased flash: a driver may
+/// fail to fill it.
 pub(crate) async fn program<F: NorFlash>(flash: &mut F, at: u32, bytes: &[u8], back: &mut [u8]) -> Result<(), Fault> {
     flash.write(at, bytes).await.map_err(|_| Fault)?;
     let length = back.len();

@@ -154,8 +154,8 @@ impl<'f, M: RawMutex, F: NorFlash> Area<'f, M, F> {
         self.lock().await.read(at, bytes).await
     }
 
-    /// Locks the flash for several operations. Until the value is dropped, whatever else uses this flash waits: for the erasure,
-    /// the bytes and the records of one chunk at most.
+    /// Locks the flash for several operations. Until the value is dropped, whatever else uses this flash waits: once the slots
+    /// are mounted, for the erasure, the bytes and the records of one chunk at most.
     pub(super) async fn lock(&self) -> Locked<'_, M, F> {
         Locked { flash: self.flash.lock().await, layout: self.layout }
     }
@@ -179,7 +179,7 @@ impl<M: RawMutex, F: NorFlash> Locked<'_, M, F> {
 
     /// Writes whole write units to erased flash, and verifies that they read back.
     pub(super) async fn program(&mut self, at: u32, bytes: &[u8]) -> Result<(), Fault> {
-        flash::program(&mut *self.flash, at, bytes, &mut [0; COMPARE]).await
+        flash::program(&mut *self.flash, at, bytes, &mut [0xFF; COMPARE]).await
     }
 
     /// Erases a block even if it reads as blank: after an interrupted erasure, a block may read as blank without being
